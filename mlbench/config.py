@@ -1,0 +1,222 @@
+"""The schema of a study's configuration: frozen dataclasses that the Hydra tree ``conf/`` is validated into, once.
+
+``mlbench.compose`` fills these from YAML and overrides and reports every problem together. Nothing downstream reads
+raw configuration. Field constraints are declared here, so that one place says what is allowed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le, Len, Lt
+
+_FORBID: dict[str, str] = {"extra": "forbid"}
+
+PositiveInt = Annotated[int, Ge(1)]
+Fraction = Annotated[float, Gt(0), Lt(1)]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """How a torch model is trained or fine-tuned; deterministic, and it never sees the test set."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    epochs: PositiveInt = 12
+    learning_rate: Annotated[float, Gt(0)] = 3e-3
+    batch_size: PositiveInt = 64
+    weight_decay: Annotated[float, Ge(0)] = 1e-2
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.05
+    max_shift: Annotated[int, Ge(0)] = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The workload's model. ``factory`` is the one key that names code to run: ``package.module:function``."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    source: str = "torch_factory"
+    factory: str | None = None
+    args: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    train: TrainConfig | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """The workload's dataset: a registered source, its options, and how it is split (stratified, seeded)."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    source: str
+    options: dict[str, Any] = field(default_factory=dict)
+    rows: PositiveInt | None = None
+    test_fraction: Fraction = 0.4
+    validation_fraction: Fraction = 0.12
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadConfig:
+    """What is benchmarked: model + dataset + task."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    name: str
+    model: ModelConfig
+    data: DataConfig
+    task: str = "classification"
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeConfig:
+    """How an arm is served; see :class:`mlbench.records.RuntimeSettings`."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    name: str = "auto"
+    threads: PositiveInt | None = None
+    inter_threads: PositiveInt = 1
+    device: Literal["cpu", "cuda"] = "cpu"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeConfig:
+    """A recipe: steps in order (each a mapping with ``name`` and the step's own parameters) and runtime settings."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    steps: tuple[dict[str, Any], ...] = ()
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineConfig:
+    """The arm that everything is compared against: a recipe with a name."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    name: str = "baseline"
+    steps: tuple[dict[str, Any], ...] = ()
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioConfig:
+    """The load pattern. Each batch size is one condition; the first is the headline for latency, the largest for
+    throughput."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    name: Literal["batches"] = "batches"
+    batch_sizes: Annotated[tuple[PositiveInt, ...], Len(1)] = (1, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolConfig:
+    """How it is measured.
+
+    ``rounds``/``calls``/``discard`` apply to the headline batch size, the ``sweep_`` ones to every other batch size.
+    ``margin`` is the equivalence margin of p50 as a fraction, ``alpha`` the error rate of the verdicts. A worker that
+    gives no answer for ``turn_timeout_s`` is ended and its trial is lost.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    name: str = "default"
+    trials: PositiveInt = 10
+    rounds: Annotated[int, Ge(2)] = 10
+    calls: PositiveInt = 10
+    discard: Annotated[int, Ge(0)] = 2
+    sweep_rounds: Annotated[int, Ge(2)] = 4
+    sweep_calls: PositiveInt = 3
+    sweep_discard: Annotated[int, Ge(0)] = 1
+    warmup_calls: PositiveInt = 30
+    warmup_seconds: Annotated[float, Ge(0)] = 0.5
+    min_value_ms: Annotated[float, Ge(0)] = 1.0
+    margin: Annotated[float, Gt(0), Lt(1)] = 0.03
+    alpha: Annotated[float, Gt(0), Le(0.5)] = 0.05
+    turn_timeout_s: Annotated[float, Gt(0)] = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProbesConfig:
+    """Which sources of hardware figures are asked; each says by itself when it is not available."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    names: tuple[str, ...] = ("machine", "gpu", "energy")
+
+
+@dataclass(frozen=True, slots=True)
+class ConstraintConfig:
+    """One goal that an arm must meet, tested by the bound of the interval, never by the point estimate.
+
+    ``against: baseline`` compares with the baseline: ``unit: points`` is the difference times 100, ``percent`` the
+    relative change in percent, ``units`` the plain difference. ``against: absolute`` reads the metric itself
+    (``unit: units``).
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    metric: str
+    against: Literal["baseline", "absolute"] = "baseline"
+    unit: Literal["points", "percent", "units"] = "units"
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveConfig:
+    """What decides between the arms that meet every constraint."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    metric: str = "latency/p50_ms"
+    goal: Literal["minimize", "maximize"] = "minimize"
+    require_better: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    """The user's goals. With ``enforce`` the exit code says whether they were met."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    name: str
+    constraints: tuple[ConstraintConfig, ...] = ()
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    enforce: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingConfig:
+    """Where the evidence goes. ``uri: null`` is MLflow's own default; ``log_models`` keeps every arm's artifact."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    uri: str | None = None
+    experiment: str = "mlbench"
+    log_models: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryConfig:
+    """Where the winner goes. ``model_name: null`` means ``mlbench-<workload>``; ``promote: false`` only decides."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    model_name: str | None = None
+    alias: str = "champion"
+    promote: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StudyConfig:
+    """A whole study, as composed. ``threads`` is the default for every arm; an arm's own runtime may differ."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    workload: WorkloadConfig
+    baseline: BaselineConfig
+    variants: dict[str, RecipeConfig]
+    scenario: ScenarioConfig
+    protocol: ProtocolConfig
+    probes: ProbesConfig
+    policy: PolicyConfig
+    tracking: TrackingConfig
+    registry: RegistryConfig
+    name: str | None = None
+    seed: int = 0
+    threads: PositiveInt = 1
+    cache_dir: str | None = None

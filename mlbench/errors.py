@@ -1,0 +1,57 @@
+"""Errors that reach the user, and the exit codes that scripts rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the ``mlbench`` command (a public contract)."""
+
+    DONE = 0
+    FAILURE = 1
+    WRONG_INPUT = 2
+    POLICY_NOT_MET = 3
+    INCONCLUSIVE = 4
+
+
+class MlbenchError(Exception):
+    """Base of every error that mlbench raises on purpose; printed without a traceback."""
+
+    exit_code: ExitCode = ExitCode.FAILURE
+
+
+class InputError(MlbenchError):
+    """The user's input is wrong: every problem found, each one plain sentence.
+
+    Args:
+        problems: One sentence per problem, naming the key or file, what was wrong and what would be right.
+    """
+
+    exit_code = ExitCode.WRONG_INPUT
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class BuildError(MlbenchError):
+    """A recipe step could not build its artifact; only this arm fails.
+
+    Args:
+        step: The step's short name.
+        message: What went wrong, in the tool's own words.
+    """
+
+    def __init__(self, step: str, message: str) -> None:
+        self.step = step
+        super().__init__(f"step '{step}': {message}")
+
+
+class WorkerError(MlbenchError):
+    """A worker process failed, died or answered wrongly; carries the worker's own message."""
+
+
+class TrackingError(MlbenchError):
+    """MLflow could not be reached, or refused what was sent."""

@@ -1,0 +1,587 @@
+"""The value objects that the stages of a study hand each other.
+
+All are frozen and slotted. ``to_json``/``from_json`` write and read any of them; bulk data (calls, turns,
+predictions) has column form for Parquet in :mod:`mlbench.tables`. This module imports only the standard library
+and numpy at import time, because the worker process imports it and its memory is being measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mlbench.errors import MlbenchError
+
+SCHEMA_VERSION = 1
+
+T = TypeVar("T")
+Role = Literal["baseline", "variant", "incumbent"]
+Call = Literal["faster", "slower", "equivalent", "inconclusive"]
+Scalar = str | int | float | bool | None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what is measured
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """How a runtime serves an artifact.
+
+    Attributes:
+        name: Runtime's short name, or ``auto``: the one that serves the artifact's format.
+        threads: Threads inside one operator (intra-op). 1 by default: more makes latencies bimodal on small machines.
+        inter_threads: Threads across operators.
+        device: ``cpu`` or ``cuda``.
+        options: Options of the one runtime (for onnxruntime: ``graph_level``, ``providers``, ``allow_spinning``).
+    """
+
+    name: str = "auto"
+    threads: int = 1
+    inter_threads: int = 1
+    device: str = "cpu"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpec:
+    """One step of a recipe as the user wrote it: the step's short name and its parameters."""
+
+    name: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """An ordered list of steps and the runtime settings that serve the result."""
+
+    name: str
+    steps: tuple[StepSpec, ...] = ()
+    runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, numpy dtype and shape of one model input or output; ``None`` marks the batch (or another free) axis."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What one step did: its parameters as resolved, what it changed, how long it took.
+
+    ``changed`` holds evidence such as counts of quantized nodes or the share of parameters removed.
+    """
+
+    name: str
+    params: dict[str, Any]
+    fingerprint: str
+    changed: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a recipe builds: files in one directory, loadable by one runtime.
+
+    Attributes:
+        digest: SHA-256 over everything that determines the artifact (source digest, step versions, parameters,
+            library versions); the key in the store.
+        format: ``torch_module``, ``torchscript``, ``onnx``, ... ; a runtime says which formats it serves.
+        path: Absolute directory that holds the files.
+        entry: File name, inside ``path``, that the runtime loads.
+        inputs: Model inputs, in call order.
+        outputs: Model outputs, in order; the first is what the task reads.
+        size_bytes: Bytes of all files that serving needs.
+        steps: What was done, in order.
+        meta: What the runtime needs besides the files (for ``torch_module``: ``factory`` and ``args``);
+            ``delay_percent`` when the ``delay`` step was applied.
+    """
+
+    digest: str
+    format: str
+    path: str
+    entry: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    size_bytes: int
+    steps: tuple[StepRecord, ...] = ()
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One artifact under measurement."""
+
+    name: str
+    role: Role
+    recipe: Recipe
+    artifact: Artifact
+    settings: RuntimeSettings
+
+
+@dataclass(frozen=True, slots=True)
+class DataInfo:
+    """The dataset as used: where from, how split, and a digest of the bytes."""
+
+    source: str
+    digest: str
+    rows: dict[str, int]
+    classes: tuple[str, ...]
+    class_counts: dict[str, dict[str, int]]
+    inputs: tuple[TensorSpec, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadInfo:
+    """The workload as used, for the record."""
+
+    name: str
+    task: str
+    data: DataInfo
+    model: dict[str, Any]
+    model_digest: str
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# how it is measured
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round: every arm takes one turn, in this order."""
+
+    trial: int
+    batch_size: int
+    round: int
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole order of work, fixed from a seed before the first call.
+
+    Attributes:
+        batch_sizes: Conditions, in the order in which they are measured; the first is the headline for latency,
+            the largest for throughput.
+        trials: Generations of fresh worker processes; the unit of analysis.
+        rounds: Rounds per trial and condition.
+        discard: Calls at the start of each turn that are recorded but never analysed.
+        calls: Timed values per turn. A timed value is the mean of ``group`` calls where one call is too short.
+        warmup_calls, warmup_seconds: Warm-up of a fresh worker: at least both.
+        min_value_ns: A timed value lasts at least this long; shorter calls are grouped.
+        schedule: Every round, in order.
+    """
+
+    seed: int
+    arms: tuple[str, ...]
+    baseline: str
+    batch_sizes: tuple[int, ...]
+    trials: int
+    rounds: int
+    discard: int
+    calls: int
+    warmup_calls: int
+    warmup_seconds: float
+    min_value_ns: int
+    schedule: tuple[Round, ...]
+    schema: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A few discarded and some timed calls of one arm, without interruption.
+
+    Attributes:
+        position: Place of this turn in its round, from 0.
+        start_ns, end_ns: Monotonic clock of the machine (comparable between processes) around the whole turn.
+        cpu_ns: CPU time of the worker process over the timed calls.
+        wall_ns: Wall time over the timed calls, in the worker.
+        discarded_ns: One entry per discarded call.
+        timed_ns: One entry per timed call, ``calls * group`` long; consecutive ``group`` calls form one timed value.
+        group: Calls per timed value.
+        hardware: Figures for this turn by name (``rss_mib``, ``voluntary_switches``, ``involuntary_switches``,
+            ``machine_busy_pct``, ``steal_pct``, ``cpu_pressure_pct``, ``energy_j`` ...); absent where not readable.
+    """
+
+    trial: int
+    round: int
+    position: int
+    arm: str
+    batch_size: int
+    start_ns: int
+    end_ns: int
+    cpu_ns: int
+    wall_ns: int
+    discarded_ns: npt.NDArray[np.int64] = field(compare=False)
+    timed_ns: npt.NDArray[np.int64] = field(compare=False)
+    group: int = 1
+    hardware: dict[str, float] = field(default_factory=dict)
+
+    def values_ns(self) -> npt.NDArray[np.float64]:
+        """The timed values: mean nanoseconds per call of each group, shape (calls,)."""
+        return self.timed_ns.reshape(-1, self.group).mean(axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """What one worker process (one arm in one trial) said of itself.
+
+    Attributes:
+        load_ms: Loading the artifact into the runtime, after the runtime's own import.
+        first_call_ms: The first call, at the headline batch size.
+        import_rss_mib: Resident memory after importing the runtime, before the artifact: the runtime's floor.
+        load_peak_mib: Peak resident memory (the kernel's high-water mark) after loading.
+        peak_mib: Peak resident memory after the turns of each batch size, by batch size as text.
+        warmup_ns: Warm-up calls at the headline batch size, in order; never analysed.
+        effective: What is really in force: runtime version, threads, providers, precision, device.
+        modules: Top-level modules that the worker had imported when its turns were over.
+    """
+
+    arm: str
+    trial: int
+    pid: int
+    load_ms: float
+    first_call_ms: float
+    import_rss_mib: float
+    load_peak_mib: float
+    peak_mib: dict[str, float]
+    warmup_ns: npt.NDArray[np.int64] = field(compare=False)
+    effective: dict[str, Scalar] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
+    gpu: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Raw model output of one arm for the whole test set, in test-set order.
+
+    Attributes:
+        outputs: First output of the model, shape (rows, classes) for classification.
+        labels: True labels as class indices, shape (rows,).
+    """
+
+    arm: str
+    outputs: npt.NDArray[np.float64] = field(compare=False)
+    labels: npt.NDArray[np.int64] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LostTrial:
+    """A trial of one arm that gave no complete data, and why."""
+
+    arm: str
+    trial: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Everything that was measured, as it came."""
+
+    plan: Plan
+    turns: tuple[Turn, ...]
+    workers: tuple[WorkerReport, ...]
+    predictions: tuple[Predictions, ...]
+    lost: tuple[LostTrial, ...] = ()
+    machine: dict[str, float] = field(default_factory=dict)
+    energy_source: str = "absent"
+    absent: dict[str, str] = field(default_factory=dict)
+    complete: bool = True
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what is concluded
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its interval.
+
+    Attributes:
+        value, low, high: Point and interval bounds; ``low``/``high`` are None where no interval can be given.
+        level: Confidence level of the interval, such as 0.95.
+        n: Sample size: trials for measurements, items for quality.
+        unit: ``ms``, ``1/s``, ``MiB``, ``ratio``, ``points``, ...
+        method: How the interval was made, in a few words.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    n: int = 0
+    unit: str = ""
+    method: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The decision rule's answer for one arm against the baseline on one metric.
+
+    Attributes:
+        metric: Metric name, such as ``latency/p50_ms``.
+        call: ``faster`` / ``slower`` / ``equivalent`` / ``inconclusive``. For metrics that are not times, ``faster``
+            reads "better" and ``slower`` reads "worse".
+        ratio: Variant over baseline, with its 95 % interval.
+        equivalence: The same ratio with the 90 % interval that the equivalence test reads.
+        margin: Equivalence margin as a ratio minus one (0.03 is 3 %).
+        p_value, p_adjusted: Two-sided p of "no difference", and after Holm over the study's variants.
+        rank_p: Wilcoxon signed-rank p over trials, a cross-check.
+        trials: Trials that took part.
+        trials_needed: Trials that would settle an inconclusive answer, where that can be said.
+        cpu_ratio: The same estimate from process CPU time instead of wall time.
+        reason: Why, when the call is not plain from the interval.
+    """
+
+    metric: str
+    call: Call
+    ratio: Estimate | None
+    equivalence: Estimate | None = None
+    margin: float = 0.03
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    rank_p: float | None = None
+    trials: int = 0
+    trials_needed: int | None = None
+    cpu_ratio: Estimate | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassQuality:
+    """Precision, recall and F1 of one class, with how many test items have it."""
+
+    label: str
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+    support: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Quality of one arm on the test set.
+
+    Attributes:
+        metrics: By name without prefix (``accuracy``, ``f1_macro`` ...).
+        deltas: Arm minus baseline, paired on the same items, by the same names; empty for the baseline.
+        agreement: ``flip_rate``, ``max_abs_diff``, ``cosine`` against the baseline; empty for the baseline.
+        per_class: One entry per class.
+        confusion: Counts, rows are true classes, columns predicted ones.
+        mcnemar_p: Exact McNemar p for accuracy against the baseline.
+    """
+
+    metrics: dict[str, Estimate]
+    deltas: dict[str, Estimate] = field(default_factory=dict)
+    agreement: dict[str, Estimate] = field(default_factory=dict)
+    per_class: tuple[ClassQuality, ...] = ()
+    labels: tuple[str, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    mcnemar_p: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPoint:
+    """One point of a metric series over the swept value (``step``: the batch size)."""
+
+    step: int
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class ArmResult:
+    """All that a study concluded about one arm.
+
+    Attributes:
+        status: ``ok``, ``failed`` (could not be built or served) or ``incomplete`` (lost trials).
+        failure: The message when not ok.
+        metrics: Headline metrics by public name (docs/metrics.md).
+        absent: Metrics that could not be had, with the reason.
+        series: Metric series over batch sizes, by name (``by_batch/p50_ms`` ...).
+        verdicts: By metric name; empty for the baseline.
+    """
+
+    name: str
+    role: Role
+    recipe: Recipe
+    status: Literal["ok", "failed", "incomplete"] = "ok"
+    failure: str = ""
+    artifact: Artifact | None = None
+    effective: dict[str, Scalar] = field(default_factory=dict)
+    metrics: dict[str, Estimate] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    series: dict[str, tuple[SeriesPoint, ...]] = field(default_factory=dict)
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    quality: Quality | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """A verdict on the machine: ``quiet``, ``noisy`` or ``unusable``, with the evidence."""
+
+    level: Literal["quiet", "noisy", "unusable"]
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Warning_:
+    """Something the reader must know: a short code, one sentence, and what to do next."""
+
+    code: str
+    message: str
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConstraintResult:
+    """One constraint of the policy held against one arm; ``passed`` is None where the data cannot tell."""
+
+    constraint: str
+    passed: bool | None
+    estimate: Estimate | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the policy made of one arm."""
+
+    arm: str
+    eligible: bool
+    constraints: tuple[ConstraintResult, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the policy made of the verdicts.
+
+    Attributes:
+        outcome: ``promote`` (ship ``winner``), ``hold`` (keep the baseline) or ``inconclusive``.
+        winner: Arm name, for ``promote`` only.
+        sentence: The decision in one sentence.
+        judgements: A reason for every arm.
+    """
+
+    outcome: Literal["promote", "hold", "inconclusive"]
+    winner: str | None
+    sentence: str
+    judgements: tuple[Judgement, ...]
+    policy: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A finished study: all that `show`, `report` and `promote` need, without the raw samples."""
+
+    name: str
+    created: str
+    version: str
+    config: dict[str, Any]
+    overrides: tuple[str, ...]
+    workload: WorkloadInfo
+    plan: Plan
+    environment: dict[str, str]
+    arms: tuple[ArmResult, ...]
+    decision: Decision
+    noise: Noise
+    warnings: tuple[Warning_, ...] = ()
+    wall_seconds: float = 0.0
+    energy_source: str = "absent"
+    status: Literal["finished", "interrupted"] = "finished"
+    schema: int = SCHEMA_VERSION
+
+    @property
+    def baseline(self) -> ArmResult:
+        """The arm that everything is compared against."""
+        return next(arm for arm in self.arms if arm.role == "baseline")
+
+    def arm(self, name: str) -> ArmResult:
+        """The arm of that name.
+
+        Raises:
+            KeyError: No arm has that name.
+        """
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+        raise KeyError(name)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# JSON
+
+
+class RecordError(MlbenchError):
+    """A stored record cannot be read: damaged, or written by a newer mlbench."""
+
+
+@cache
+def _adapter(cls: type[Any]) -> Any:
+    from pydantic import TypeAdapter  # imported late: the worker never needs it
+
+    return TypeAdapter(cls)
+
+
+def to_dict(record: object) -> dict[str, Any]:
+    """The record as JSON-ready plain values (records with numpy arrays have Parquet form instead)."""
+    result: dict[str, Any] = _adapter(type(record)).dump_python(record, mode="json")
+    return result
+
+
+def to_json(record: object, *, indent: int | None = 2) -> str:
+    """The record as JSON text; not-a-number is refused, since a missing number must be absent with a reason.
+
+    Raises:
+        ValueError: The record holds NaN or infinity.
+    """
+    return json.dumps(to_dict(record), indent=indent, allow_nan=False, ensure_ascii=False)
+
+
+def from_dict(cls: type[T], data: Mapping[str, Any]) -> T:
+    """A record from plain values.
+
+    Raises:
+        RecordError: The values do not fit the record, or its schema version is newer than this mlbench.
+    """
+    from pydantic import ValidationError
+
+    schema = data.get("schema", SCHEMA_VERSION) if isinstance(data, Mapping) else SCHEMA_VERSION
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:
+        raise RecordError(
+            f"this {cls.__name__} has schema version {schema}, but this mlbench reads up to {SCHEMA_VERSION}: "
+            "upgrade mlflow-mlbench"
+        )
+    try:
+        record: T = _adapter(cls).validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"this is not a readable {cls.__name__}: {where}: {first['msg']}") from error
+    return record
+
+
+def from_json(cls: type[T], text: str | bytes) -> T:
+    """A record from JSON text.
+
+    Raises:
+        RecordError: The text is not JSON, or not this record.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise RecordError(f"this is not a readable {cls.__name__}: {error}") from error
+    return from_dict(cls, data)

@@ -1,0 +1,208 @@
+"""One registry for everything that a configuration selects by short name.
+
+Built-in parts are listed here as ``module:attribute`` and imported when first used, so that listing them costs
+nothing. Third parties register theirs through entry points in the groups of :data:`GROUPS`; their names may not
+shadow built-in ones.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+from mlbench.errors import InputError
+
+Kind = Literal["model", "dataset", "task", "step", "runtime", "probe"]
+
+GROUPS: dict[Kind, str] = {
+    "model": "mlbench.models",
+    "dataset": "mlbench.datasets",
+    "task": "mlbench.tasks",
+    "step": "mlbench.steps",
+    "runtime": "mlbench.runtimes",
+    "probe": "mlbench.probes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One registered part.
+
+    Attributes:
+        target: ``module:attribute``, imported by :func:`load`.
+        summary: One line for ``mlbench list``.
+        requires: Modules that must be importable.
+        extra: The extra of mlflow-mlbench that installs them, or None where the core does.
+        provider: ``mlbench``, or the distribution that registered it.
+    """
+
+    kind: Kind
+    name: str
+    target: str
+    summary: str = ""
+    requires: tuple[str, ...] = ()
+    extra: str | None = None
+    provider: str = "mlbench"
+
+    def missing(self) -> str | None:
+        """Why this part cannot be used here, naming what to install; None when it can."""
+        absent = [name for name in self.requires if importlib.util.find_spec(name) is None]
+        if not absent:
+            return None
+        install = f"pip install 'mlflow-mlbench[{self.extra}]'" if self.extra else f"pip install {' '.join(absent)}"
+        return f"needs {', '.join(absent)}, which is not installed: {install}"
+
+
+def _builtin(
+    kind: Kind, name: str, target: str, summary: str, requires: Iterable[str] = (), extra: str | None = None
+) -> Entry:
+    return Entry(kind, name, target, summary, tuple(requires), extra)
+
+
+_BUILTIN: tuple[Entry, ...] = (
+    _builtin(
+        "model",
+        "torch_factory",
+        "mlbench.workloads.torch_factory:TorchFactory",
+        "a torch module from a factory function, trained here or with saved weights",
+        ("torch",),
+    ),
+    _builtin(
+        "dataset",
+        "digits",
+        "mlbench.workloads.datasets:Digits",
+        "scikit-learn's handwritten digits, 1,797 images of 8x8",
+        ("sklearn",),
+    ),
+    _builtin(
+        "dataset", "npz", "mlbench.workloads.datasets:Npz", "a NumPy archive with one array per input and one of labels"
+    ),
+    _builtin(
+        "task",
+        "classification",
+        "mlbench.quality.classification:Classification",
+        "one class per item: accuracy, precision, recall, F1",
+        ("sklearn",),
+    ),
+    _builtin(
+        "step",
+        "delay",
+        "mlbench.variants.delay:Delay",
+        "adds a true, stated share of work to each call; for self-checks",
+    ),
+    _builtin(
+        "step",
+        "prune_structured",
+        "mlbench.variants.prune:PruneStructured",
+        "removes whole channels by dependency graph (torch-pruning)",
+        ("torch", "torch_pruning"),
+    ),
+    _builtin(
+        "step", "fine_tune", "mlbench.variants.fine_tune:FineTune", "short training on the training split", ("torch",)
+    ),
+    _builtin(
+        "step",
+        "quantize_torch_int8",
+        "mlbench.variants.quantize_torch:QuantizeTorchInt8",
+        "static int8 through torch.ao FX graph mode (deprecated in torch), served as TorchScript",
+        ("torch",),
+    ),
+    _builtin(
+        "step",
+        "export_onnx",
+        "mlbench.variants.export_onnx:ExportOnnx",
+        "torch.onnx.export (dynamo), outputs compared with the source",
+        ("torch", "onnx", "onnxscript", "onnxruntime"),
+    ),
+    _builtin(
+        "step",
+        "quantize_onnx_dynamic",
+        "mlbench.variants.quantize_onnx:QuantizeOnnxDynamic",
+        "int8 weights, activations quantized at run time (optimum)",
+        ("onnxruntime", "optimum.onnxruntime"),
+    ),
+    _builtin(
+        "step",
+        "quantize_onnx_static",
+        "mlbench.variants.quantize_onnx:QuantizeOnnxStatic",
+        "int8 weights and activations, calibrated (optimum)",
+        ("onnxruntime", "optimum.onnxruntime"),
+    ),
+    _builtin(
+        "runtime",
+        "torch",
+        "mlbench.runtimes.torch_runtime:TorchRuntime",
+        "PyTorch: eager modules and TorchScript",
+        ("torch",),
+    ),
+    _builtin("runtime", "onnxruntime", "mlbench.runtimes.onnx_runtime:OnnxRuntime", "ONNX Runtime", ("onnxruntime",)),
+    _builtin(
+        "probe",
+        "machine",
+        "mlbench.probes.machine:MachineProbe",
+        "CPU load, steal and pressure of the whole machine",
+        ("psutil",),
+    ),
+    _builtin(
+        "probe",
+        "gpu",
+        "mlbench.probes.gpu:GpuProbe",
+        "NVIDIA GPU through NVML: utilisation, memory, power",
+        ("pynvml",),
+    ),
+    _builtin("probe", "energy", "mlbench.probes.energy:EnergyProbe", "energy counters: NVML or RAPL (powercap)"),
+)
+
+
+@cache
+def entries(kind: Kind) -> dict[str, Entry]:
+    """All registered parts of one kind by name: built-in ones first, then entry points."""
+    found = {entry.name: entry for entry in _BUILTIN if entry.kind == kind}
+    for point in entry_points(group=GROUPS[kind]):
+        if point.name not in found:
+            provider = point.dist.name if point.dist is not None else "unknown"
+            found[point.name] = Entry(kind, point.name, point.value, f"from {provider}", provider=provider)
+    return found
+
+
+def find(kind: Kind, name: str) -> Entry:
+    """The part of that kind and name.
+
+    Raises:
+        InputError: No such name; the message holds the nearest ones.
+    """
+    entry = next((entry for entry in _BUILTIN if entry.kind == kind and entry.name == name), None)
+    if entry is None:
+        entry = entries(kind).get(name)
+    if entry is None:
+        raise InputError(f"unknown {kind} '{name}'; {suggest(name, entries(kind))}")
+    return entry
+
+
+def load(kind: Kind, name: str) -> Any:
+    """The registered object itself, imported now. Classes come back as classes.
+
+    Raises:
+        InputError: No such name, or what it needs is not installed (the message names the extra).
+    """
+    entry = find(kind, name)
+    reason = entry.missing()
+    if reason is not None:
+        raise InputError(f"{kind} '{name}' {reason}")
+    module, _, attribute = entry.target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """A clause for error messages: the nearest known names, or all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        return "did you mean " + " or ".join(near) + "?"
+    return "known: " + (", ".join(names) if names else "none")

@@ -1,0 +1,55 @@
+"""Runtimes: load an artifact, answer batches. The worker process imports these, so they import their library late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mlbench.records import Artifact, RuntimeSettings, Scalar
+
+Batch = Mapping[str, npt.NDArray[Any]]
+
+
+class Session(Protocol):
+    """A loaded artifact, ready to answer."""
+
+    def prepare(self, batch: Batch) -> Any:
+        """Turn numpy inputs (first axis: items) into what ``run`` takes. Outside the clock."""
+        ...
+
+    def run(self, prepared: Any) -> Any:
+        """One call of the model. This, and only this, is timed; it returns when the device is done."""
+        ...
+
+    def outputs(self, result: Any) -> tuple[npt.NDArray[np.generic], ...]:
+        """What ``run`` returned, as numpy arrays in the order of the artifact's outputs. Outside the clock."""
+        ...
+
+    def effective(self) -> dict[str, Scalar]:
+        """What is really in force: ``runtime``, ``version``, ``threads``, ``device``, ``precision``, providers ..."""
+        ...
+
+
+class Runtime(Protocol):
+    """A way to serve artifacts. Implementations are stateless classes without constructor arguments."""
+
+    name: str
+    formats: tuple[str, ...]
+
+    def import_library(self) -> None:
+        """Import what serving needs, so that the memory floor can be read before the artifact is loaded."""
+        ...
+
+    def load(self, artifact: Artifact, settings: RuntimeSettings) -> Session:
+        """Load the artifact.
+
+        Raises:
+            WorkerError: The artifact or the settings cannot be served; the message says why.
+        """
+        ...
+
+
+__all__ = ["Batch", "Runtime", "Session"]

@@ -1,0 +1,72 @@
+"""Variants: recipe steps and the content-addressed store that keeps what they build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from mlbench.records import Artifact, TensorSpec
+from mlbench.workloads import Progress, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class BuildContext:
+    """What a step may use besides the artifact and its parameters."""
+
+    workload: Workload
+    progress: Progress
+    threads: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a step wrote into its output directory.
+
+    Attributes:
+        format, entry: As in :class:`mlbench.records.Artifact`.
+        changed: Evidence of what the step did (counts, shares, errors against its input).
+        meta: What the runtime needs besides the files.
+        inputs, outputs: Only where the step changed them.
+    """
+
+    format: str
+    entry: str
+    changed: dict[str, Any] = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
+    inputs: tuple[TensorSpec, ...] | None = None
+    outputs: tuple[TensorSpec, ...] | None = None
+
+
+class Step(Protocol):
+    """One transformation of an artifact. Implementations are stateless classes without constructor arguments.
+
+    Modules of steps import heavy libraries inside ``apply``, because configuration is validated through ``params``
+    and ``accepts`` before anything starts.
+
+    Attributes:
+        name: Short name in recipes.
+        version: Raised when the step's result changes for the same input; part of the store's key.
+        params: Frozen dataclass type of the step's parameters (validated like all configuration).
+        accepts: Artifact formats it can take; empty means any.
+        produces: Format it makes, or None when the format stays.
+        libraries: Distributions whose versions are part of the store's key.
+    """
+
+    name: str
+    version: int
+    params: type[Any]
+    accepts: tuple[str, ...]
+    produces: str | None
+    libraries: tuple[str, ...]
+
+    def apply(self, artifact: Artifact, params: Any, context: BuildContext, out: Path) -> Built:
+        """Build into the empty directory ``out``.
+
+        Raises:
+            BuildError: The step cannot do this; the message is the tool's own.
+        """
+        ...
+
+
+__all__ = ["BuildContext", "Built", "Step"]
