@@ -102,8 +102,10 @@ class BaselineConfig:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioConfig:
-    """The load pattern. Each batch size is one condition; the first is the headline for latency, the largest for
-    throughput."""
+    """The load pattern.
+
+    Each batch size is one condition; the first is the headline for latency, the largest for throughput.
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
     name: Literal["batches"] = "batches"

@@ -437,7 +437,7 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True)
-class Warning_:
+class Notice:
     """Something the reader must know: a short code, one sentence, and what to do next."""
 
     code: str
@@ -498,7 +498,7 @@ class Study:
     arms: tuple[ArmResult, ...]
     decision: Decision
     noise: Noise
-    warnings: tuple[Warning_, ...] = ()
+    warnings: tuple[Notice, ...] = ()
     wall_seconds: float = 0.0
     energy_source: str = "absent"
     status: Literal["finished", "interrupted"] = "finished"
@@ -530,7 +530,7 @@ class RecordError(MlbenchError):
 
 
 @cache
-def _adapter(cls: type[Any]) -> Any:
+def _adapter(cls: Any) -> Any:
     from pydantic import TypeAdapter  # imported late: the worker never needs it
 
     return TypeAdapter(cls)

@@ -1,0 +1,1 @@
+"""Plan, coordinator, worker, clock: how calls are timed."""

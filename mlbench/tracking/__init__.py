@@ -1,0 +1,1 @@
+"""Everything MLflow: runs, models, registry. The only package that imports mlflow."""
