@@ -8,10 +8,10 @@ and numpy at import time, because the worker process imports it and its memory i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -169,16 +169,30 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """One point of a sweep, and how much it is measured in each trial.
+
+    Attributes:
+        batch_size: Items per call.
+        rounds: Rounds per trial.
+        discard: Calls at the start of each turn that are recorded but never analysed.
+        calls: Timed values per turn. A timed value is the mean of ``group`` calls where one call is too short.
+    """
+
+    batch_size: int
+    rounds: int
+    discard: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The whole order of work, fixed from a seed before the first call.
 
     Attributes:
-        batch_sizes: Conditions, in the order in which they are measured; the first is the headline for latency,
-            the largest for throughput.
+        conditions: In the order in which they are measured; the first is the headline for latency, the one with the
+            largest batch size for throughput.
         trials: Generations of fresh worker processes; the unit of analysis.
-        rounds: Rounds per trial and condition.
-        discard: Calls at the start of each turn that are recorded but never analysed.
-        calls: Timed values per turn. A timed value is the mean of ``group`` calls where one call is too short.
         warmup_calls, warmup_seconds: Warm-up of a fresh worker: at least both.
         min_value_ns: A timed value lasts at least this long; shorter calls are grouped.
         schedule: Every round, in order.
@@ -187,16 +201,28 @@ class Plan:
     seed: int
     arms: tuple[str, ...]
     baseline: str
-    batch_sizes: tuple[int, ...]
+    conditions: tuple[Condition, ...]
     trials: int
-    rounds: int
-    discard: int
-    calls: int
     warmup_calls: int
     warmup_seconds: float
     min_value_ns: int
     schedule: tuple[Round, ...]
     schema: int = SCHEMA_VERSION
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Batch sizes in the order in which they are measured."""
+        return tuple(condition.batch_size for condition in self.conditions)
+
+    @property
+    def headline(self) -> int:
+        """The batch size of the latency figures: the first."""
+        return self.conditions[0].batch_size
+
+    @property
+    def largest(self) -> int:
+        """The batch size of the throughput figure: the largest."""
+        return max(self.batch_sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -530,15 +556,15 @@ class RecordError(MlbenchError):
 
 
 @cache
-def _adapter(cls: Any) -> Any:
+def _adapter(cls: Hashable) -> Any:
     from pydantic import TypeAdapter  # imported late: the worker never needs it
 
-    return TypeAdapter(cls)
+    return TypeAdapter(cast("type[Any]", cls))
 
 
 def to_dict(record: object) -> dict[str, Any]:
     """The record as JSON-ready plain values (records with numpy arrays have Parquet form instead)."""
-    result: dict[str, Any] = _adapter(type(record)).dump_python(record, mode="json")
+    result: dict[str, Any] = _adapter(cast("Hashable", type(record))).dump_python(record, mode="json")
     return result
 
 
@@ -566,7 +592,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any]) -> T:
             "upgrade mlflow-mlbench"
         )
     try:
-        record: T = _adapter(cls).validate_python(data)
+        record: T = _adapter(cast("Hashable", cls)).validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
