@@ -1,0 +1,45 @@
+# The same commands everywhere: `make` lists them. Nothing is needed but GNU make, a C library, and Python >= 3.11
+# with pip and venv. Every path below is relative, so that the checkout may lie anywhere.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install bench test check clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+install: $(STAMP) ## the environment in .venv, from constraints.txt
+
+bench: $(STAMP) ## the default study: build, measure, decide, record in MLflow (ARGS="protocol=quick" overrides)
+	$(BIN)/mlbench run $(ARGS)
+
+test: $(STAMP) ## every test, with branch coverage of at least 90 % (ARGS="-k name" selects)
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+
+check: $(STAMP) ## format, lint, types, house rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+clean: ## removes the environment and everything that was generated, but no study: mlflow.db and mlruns stay
+	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@"$(PYTHON)" -c 'pass' 2>/dev/null || { \
+		echo "mlbench needs Python 3.11 or newer, and '$(PYTHON)' is not there: make install PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "mlbench needs Python 3.11 or newer, and '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1): make install PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "'$(PYTHON)' has no venv module with pip (Debian: apt install python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -c 'import pip' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
+	@touch $(STAMP)
