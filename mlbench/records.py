@@ -257,7 +257,8 @@ class Turn:
 
     def values_ns(self) -> npt.NDArray[np.float64]:
         """The timed values: mean nanoseconds per call of each group, shape (calls,)."""
-        return self.timed_ns.reshape(-1, self.group).mean(axis=1)
+        values: npt.NDArray[np.float64] = self.timed_ns.reshape(-1, self.group).mean(axis=1)
+        return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,234 @@
+"""The coordinator: starts the workers of a trial, passes the turn from one to the next, and collects what they say.
+
+It sleeps in a blocking read while a worker measures, and exactly one worker runs at any time. Nothing that was
+measured is lost: whatever ends the measurement early, the turns so far are returned.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import numpy as np
+import numpy.typing as npt
+
+from mlbench.errors import WorkerError
+from mlbench.measurement.process import IMPORT_TIMEOUT_S, Launcher, WorkerHandle, WorkerProcess, arm_message
+from mlbench.probes import Probe
+from mlbench.records import Arm, Condition, LostTrial, Measurement, Plan, Predictions, Round, Turn, WorkerReport
+
+P = ParamSpec("P")
+
+Reporter = Callable[[int, float], None]
+"""Called between rounds with the trial's number (from 0) and the share of all rounds that is done."""
+
+
+@dataclass(slots=True)
+class _Live:
+    """One worker of the current trial, and what it has said so far."""
+
+    arm: Arm
+    handle: WorkerHandle
+    said: dict[str, Any] = field(default_factory=dict)
+    warmup_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    groups: dict[int, int] = field(default_factory=dict)
+    peak_mib: dict[str, float] = field(default_factory=dict)
+
+
+class Coordinator:
+    """Measures one plan.
+
+    Args:
+        plan: The order of work.
+        arms: The arms of the plan.
+        inputs: Input arrays of the test items, by input name (first axis: items).
+        labels: True class indices of the same items.
+        probes: Available probes, already started.
+        turn_timeout_s: A worker that gives no answer for so long is ended; its trial is lost.
+        launch: Starts a worker; a real process unless a test says otherwise.
+        report: Told about progress, between rounds only.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        arms: Sequence[Arm],
+        inputs: Mapping[str, npt.NDArray[Any]],
+        labels: npt.NDArray[np.int64],
+        probes: Sequence[Probe] = (),
+        turn_timeout_s: float = 300.0,
+        launch: Launcher = WorkerProcess,
+        report: Reporter = lambda _trial, _share: None,
+    ) -> None:
+        self._plan = plan
+        self._arms = {arm.name: arm for arm in arms}
+        self._inputs = inputs
+        self._labels = labels
+        self._probes = probes
+        self._timeout = turn_timeout_s
+        self._launch = launch
+        self._report = report
+        self._turns: list[Turn] = []
+        self._workers: list[WorkerReport] = []
+        self._predictions: dict[str, Predictions] = {}
+        self._lost: list[LostTrial] = []
+        self._live: dict[str, _Live] = {}
+        self._broken: set[str] = set()
+        self._rounds_done = 0
+
+    def run(self) -> Measurement:
+        """Measure every trial of the plan, or as much as there was until an interruption (``complete`` is False)."""
+        complete = True
+        with tempfile.TemporaryDirectory(prefix="mlbench-") as directory:
+            for index, array in enumerate(self._inputs.values()):
+                np.save(Path(directory) / f"{index}.npy", array)
+            try:
+                for trial in range(self._plan.trials):
+                    self._trial(trial, directory)
+            except KeyboardInterrupt:
+                complete = False
+            finally:
+                self._stop_all()
+        return Measurement(
+            plan=self._plan,
+            turns=tuple(self._turns),
+            workers=tuple(self._workers),
+            predictions=tuple(self._predictions.values()),
+            lost=tuple(self._lost),
+            complete=complete,
+        )
+
+    def _trial(self, trial: int, directory: str) -> None:
+        try:
+            for name, arm in self._arms.items():
+                if name not in self._broken:
+                    self._live[name] = _Live(arm, self._launch(arm))
+            self._import(trial)
+            # from here on one worker at a time: loading is measured too
+            for live in list(self._live.values()):
+                self._guard(trial, live, self._load, live, directory)
+            for condition in self._plan.conditions:
+                for live in list(self._live.values()):
+                    self._guard(trial, live, self._warm_up, live, condition)
+                for planned in self._plan.schedule:
+                    if planned.trial == trial and planned.batch_size == condition.batch_size:
+                        self._round(planned, condition)
+            for live in list(self._live.values()):
+                self._guard(trial, live, self._finish, trial, live)
+        finally:
+            self._stop_all()
+
+    def _import(self, trial: int) -> None:
+        """Let the runtimes be imported at the same time: this is not measured, and it is most of a trial's start."""
+        for live in list(self._live.values()):
+            self._guard(trial, live, self._ask_import, live)
+        for live in list(self._live.values()):
+            self._guard(trial, live, self._imported, live)
+
+    def _ask_import(self, live: _Live) -> None:
+        settings = arm_message(live.arm)["settings"]
+        live.handle.post("import", format=live.arm.artifact.format, settings=settings)
+
+    def _imported(self, live: _Live) -> None:
+        live.said.update(live.handle.answer(IMPORT_TIMEOUT_S)[0])
+
+    def _guard(self, trial: int, live: _Live, action: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Do it; a worker that fails is ended, its trial marked lost, and the other arms go on."""
+        try:
+            action(*args, **kwargs)
+        except WorkerError as error:
+            name = live.arm.name
+            self._lost.append(LostTrial(name, trial, str(error)))
+            live.handle.stop()
+            del self._live[name]
+            if not any(worker.arm == name for worker in self._workers):
+                self._broken.add(name)  # it never got through a whole trial: the next one would only fail again
+
+    def _load(self, live: _Live, directory: str) -> None:
+        live.handle.post("load", inputs=directory, batch_size=self._plan.headline, **arm_message(live.arm))
+        live.said.update(live.handle.answer(self._timeout)[0])
+
+    def _warm_up(self, live: _Live, condition: Condition) -> None:
+        headline = condition.batch_size == self._plan.headline
+        live.handle.post(
+            "warm_up",
+            batch_size=condition.batch_size,
+            calls=self._plan.warmup_calls if headline else condition.calls,
+            seconds=self._plan.warmup_seconds if headline else 0.0,
+            min_value_ns=self._plan.min_value_ns,
+        )
+        header, arrays = live.handle.answer(self._timeout + self._plan.warmup_seconds)
+        live.groups[condition.batch_size] = header["group"]
+        if headline:
+            live.warmup_ns = arrays["warmup_ns"]
+
+    def _round(self, planned: Round, condition: Condition) -> None:
+        for position, name in enumerate(planned.order):
+            live = self._live.get(name)
+            if live is not None:
+                self._guard(planned.trial, live, self._turn, live, planned, position, condition)
+        self._rounds_done += 1
+        self._report(planned.trial, self._rounds_done / len(self._plan.schedule))
+
+    def _turn(self, live: _Live, planned: Round, position: int, condition: Condition) -> None:
+        group = live.groups[condition.batch_size]
+        for probe in self._probes:
+            probe.begin()
+        live.handle.post(
+            "turn", batch_size=condition.batch_size, discard=condition.discard, calls=condition.calls, group=group
+        )
+        header, arrays = live.handle.answer(self._timeout)
+        hardware = {name: float(value) for name, value in header["hardware"].items()}
+        for probe in self._probes:
+            hardware.update(probe.end(live.handle.pid))
+        live.peak_mib[str(condition.batch_size)] = hardware["peak_rss_mib"]
+        self._turns.append(
+            Turn(
+                trial=planned.trial,
+                round=planned.round,
+                position=position,
+                arm=live.arm.name,
+                batch_size=condition.batch_size,
+                start_ns=header["start_ns"],
+                end_ns=header["end_ns"],
+                cpu_ns=header["cpu_ns"],
+                wall_ns=header["wall_ns"],
+                discarded_ns=arrays["discarded_ns"],
+                timed_ns=arrays["timed_ns"],
+                group=group,
+                hardware=hardware,
+            )
+        )
+
+    def _finish(self, trial: int, live: _Live) -> None:
+        """After the last turn: predictions once per arm, then the worker's report."""
+        name = live.arm.name
+        if name not in self._predictions:
+            live.handle.post("predict", batch_size=self._plan.largest)
+            outputs = live.handle.answer(self._timeout)[1]["outputs"]
+            self._predictions[name] = Predictions(name, outputs, self._labels)
+        live.handle.post("report")
+        live.said.update(live.handle.answer(self._timeout)[0])
+        self._workers.append(
+            WorkerReport(
+                arm=name,
+                trial=trial,
+                pid=live.handle.pid,
+                load_ms=live.said["load_ms"],
+                first_call_ms=live.said["first_call_ms"],
+                import_rss_mib=live.said["import_rss_mib"],
+                load_peak_mib=live.said["load_peak_mib"],
+                peak_mib=dict(live.peak_mib),
+                warmup_ns=live.warmup_ns,
+                effective=live.said["effective"],
+                modules=tuple(live.said["modules"]),
+            )
+        )
+
+    def _stop_all(self) -> None:
+        for live in self._live.values():
+            live.handle.stop()
+        self._live.clear()

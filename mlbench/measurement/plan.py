@@ -1,0 +1,50 @@
+"""The plan: the whole order of work, fixed from a seed before the first call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mlbench.config import ProtocolConfig, ScenarioConfig
+from mlbench.records import Condition, Plan, Round
+
+
+def make_plan(
+    arms: Sequence[str], baseline: str, scenario: ScenarioConfig, protocol: ProtocolConfig, seed: int
+) -> Plan:
+    """The plan of a study.
+
+    Within a trial the conditions follow one another; within a condition rounds come in pairs, a random permutation of
+    the arms and then its reverse, so that every arm is before every other one equally often (docs/method.md, "Order").
+
+    Raises:
+        ValueError: ``baseline`` is not among ``arms``, or arm names repeat.
+    """
+    if baseline not in arms or len(set(arms)) != len(arms):
+        raise ValueError(f"the baseline {baseline!r} must be one of the arms, each named once: {list(arms)}")
+    conditions = tuple(
+        Condition(size, protocol.rounds, protocol.discard, protocol.calls)
+        if index == 0
+        else Condition(size, protocol.sweep_rounds, protocol.sweep_discard, protocol.sweep_calls)
+        for index, size in enumerate(scenario.batch_sizes)
+    )
+    random = np.random.default_rng(seed)
+    schedule: list[Round] = []
+    for trial in range(protocol.trials):
+        for condition in conditions:
+            order: tuple[str, ...] = ()
+            for number in range(condition.rounds):
+                order = order[::-1] if number % 2 else tuple(arms[index] for index in random.permutation(len(arms)))
+                schedule.append(Round(trial, condition.batch_size, number, order))
+    return Plan(
+        seed=seed,
+        arms=tuple(arms),
+        baseline=baseline,
+        conditions=conditions,
+        trials=protocol.trials,
+        warmup_calls=protocol.warmup_calls,
+        warmup_seconds=protocol.warmup_seconds,
+        min_value_ns=round(protocol.min_value_ms * 1e6),
+        schedule=tuple(schedule),
+    )

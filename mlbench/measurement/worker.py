@@ -1,0 +1,234 @@
+"""The worker process: one arm in one trial. It loads the artifact, waits in a blocking read, and takes its turns.
+
+It imports only its runtime and numpy, since its memory is being measured. Start it with
+``python -m mlbench.measurement.worker``; it speaks :mod:`mlbench.measurement.wire` over standard input and output.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlbench.errors import MlbenchError, WorkerError
+from mlbench.measurement.clock import Clock, MonotonicClock
+from mlbench.measurement.wire import Arrays, Channel, ChannelClosedError, artifact_from_dict, settings_from_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlbench.runtimes import Session
+
+POOL = 8  # different batches of one size that the calls of a turn go through, the same ones for every arm
+_KIB_PER_MIB = 1024
+
+Reply = tuple[dict[str, Any], Arrays]
+
+
+def memory_mib(field: str, status: Path = Path("/proc/self/status")) -> float:
+    """``VmRSS`` or ``VmHWM`` of this process in MiB, as the kernel states it.
+
+    ``VmHWM`` starts afresh with the process image; ``ru_maxrss`` would be inherited from the parent across exec.
+    """
+    for line in status.read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) / _KIB_PER_MIB
+    raise WorkerError(f"{status} has no {field}: peak memory cannot be read on this system")
+
+
+def timed_calls(
+    run: Callable[[Any], Any], prepared: list[Any], out: npt.NDArray[np.int64], now: Callable[[], int]
+) -> None:
+    """Time one call per entry of ``prepared`` into the preallocated ``out``, nanoseconds each."""
+    for index, item in enumerate(prepared):
+        start = now()
+        run(item)
+        out[index] = now() - start
+
+
+class Worker:
+    """The conversation's state: the loaded session and the prepared batches."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._session: Session | None = None
+        self._inputs: dict[str, npt.NDArray[Any]] = {}
+        self._pools: dict[int, list[Any]] = {}
+
+    def handle(self, message: dict[str, Any]) -> Reply:
+        """Do what the coordinator asks and return the reply.
+
+        Raises:
+            MlbenchError: It could not be done; the message says why.
+        """
+        commands: dict[str, Callable[[dict[str, Any]], Reply]] = {
+            "import": self._import,
+            "load": self._load,
+            "warm_up": self._warm_up,
+            "turn": self._turn,
+            "predict": self._predict,
+            "report": self._report,
+        }
+        return commands[message["command"]](message)
+
+    @property
+    def _loaded(self) -> Session:
+        if self._session is None:
+            raise WorkerError("the worker was asked to measure before it loaded its artifact")
+        return self._session
+
+    def _import(self, message: dict[str, Any]) -> Reply:
+        from mlbench.runtimes.loading import runtime_for
+
+        runtime_for(message["format"], settings_from_dict(message["settings"])).import_library()
+        return {"import_rss_mib": memory_mib("VmRSS")}, {}
+
+    def _load(self, message: dict[str, Any]) -> Reply:
+        from mlbench.runtimes.loading import open_session
+
+        artifact = artifact_from_dict(message["artifact"])
+        # reading the items is not loading the model
+        self._inputs = {
+            spec.name: np.load(Path(message["inputs"]) / f"{index}.npy") for index, spec in enumerate(artifact.inputs)
+        }
+        start = self._clock.now_ns()
+        self._session = open_session(artifact, settings_from_dict(message["settings"]))
+        load_ns = self._clock.now_ns() - start
+        load_peak = memory_mib("VmHWM")
+        prepared = self._pool(message["batch_size"])[0]
+        start = self._clock.now_ns()
+        result = self._session.run(prepared)
+        first_call_ns = self._clock.now_ns() - start
+        self._check(self._session.outputs(result), message["batch_size"])
+        return {
+            "load_ms": load_ns / 1e6,
+            "first_call_ms": first_call_ns / 1e6,
+            "load_peak_mib": load_peak,
+            "effective": self._session.effective(),
+        }, {}
+
+    def _check(self, outputs: tuple[npt.NDArray[Any], ...], rows: int) -> None:
+        if not outputs:
+            raise WorkerError("the model returned nothing")
+        first = outputs[0]
+        if first.ndim == 0 or first.shape[0] != rows:
+            raise WorkerError(f"the model returned shape {list(first.shape)} for a batch of {rows} items")
+        if np.issubdtype(first.dtype, np.floating) and not np.isfinite(first).all():
+            raise WorkerError("the model returned values that are not finite (NaN or infinity)")
+
+    def _pool(self, batch_size: int) -> list[Any]:
+        """Prepared batches of one size, the same items for every arm; made once, outside any timed window."""
+        if batch_size not in self._pools:
+            rows = len(next(iter(self._inputs.values())))
+            pool = []
+            for number in range(POOL):
+                index = np.arange(number * batch_size, (number + 1) * batch_size) % rows
+                batch = {name: np.ascontiguousarray(array[index]) for name, array in self._inputs.items()}
+                pool.append(self._loaded.prepare(batch))
+            self._pools[batch_size] = pool
+        return self._pools[batch_size]
+
+    def _warm_up(self, message: dict[str, Any]) -> Reply:
+        """At least ``calls`` calls and ``seconds`` seconds; says how many calls make one timed value."""
+        pool, run, now = self._pool(message["batch_size"]), self._loaded.run, self._clock.now_ns
+        durations: list[int] = []
+        begin = now()
+        while len(durations) < message["calls"] or now() - begin < message["seconds"] * 1e9:
+            start = now()
+            run(pool[len(durations) % POOL])
+            durations.append(now() - start)
+        times = np.array(durations, dtype=np.int64)
+        typical = max(1.0, float(np.median(times[len(times) // 2 :]))) if durations else float("inf")
+        group = max(1, math.ceil(message["min_value_ns"] / typical))
+        gc.collect()
+        gc.freeze()
+        return {"group": group}, {"warmup_ns": times}
+
+    def _turn(self, message: dict[str, Any]) -> Reply:
+        pool, run = self._pool(message["batch_size"]), self._loaded.run
+        calls = message["calls"] * message["group"]
+        discarded = np.zeros(message["discard"], dtype=np.int64)
+        timed = np.zeros(calls, dtype=np.int64)
+        first = [pool[index % POOL] for index in range(message["discard"])]
+        rest = [pool[index % POOL] for index in range(calls)]
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        gc.disable()
+        try:
+            start = self._clock.now_ns()
+            timed_calls(run, first, discarded, self._clock.now_ns)
+            cpu, wall = self._clock.cpu_ns(), self._clock.now_ns()
+            timed_calls(run, rest, timed, self._clock.now_ns)
+            wall_ns, cpu_ns = self._clock.now_ns() - wall, self._clock.cpu_ns() - cpu
+            end = self._clock.now_ns()
+        finally:
+            gc.enable()
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            "start_ns": start,
+            "end_ns": end,
+            "cpu_ns": cpu_ns,
+            "wall_ns": wall_ns,
+            "hardware": {
+                "rss_mib": memory_mib("VmRSS"),
+                "peak_rss_mib": memory_mib("VmHWM"),
+                "voluntary_switches": after.ru_nvcsw - before.ru_nvcsw,
+                "involuntary_switches": after.ru_nivcsw - before.ru_nivcsw,
+                "major_faults": after.ru_majflt - before.ru_majflt,
+            },
+        }, {"discarded_ns": discarded, "timed_ns": timed}
+
+    def _predict(self, message: dict[str, Any]) -> Reply:
+        """The first output for all items, in order, through the session that was measured."""
+        size = message["batch_size"]
+        rows = len(next(iter(self._inputs.values())))
+        parts = []
+        for start in range(0, rows, size):
+            batch = {name: array[start : start + size] for name, array in self._inputs.items()}
+            outputs = self._loaded.outputs(self._loaded.run(self._loaded.prepare(batch)))
+            self._check(outputs, min(size, rows - start))
+            parts.append(np.asarray(outputs[0], dtype=np.float64))
+        return {}, {"outputs": np.concatenate(parts)}
+
+    def _report(self, _message: dict[str, Any]) -> Reply:
+        modules = sorted({name.partition(".")[0] for name in sys.modules})
+        return {"modules": modules, "effective": self._loaded.effective()}, {}
+
+
+def serve(channel: Channel, worker: Worker) -> None:
+    """Answer until the coordinator closes the pipe. A failed command is answered, not fatal."""
+    while True:
+        try:
+            message, _ = channel.receive()
+        except ChannelClosedError:
+            return
+        try:
+            header, arrays = worker.handle(message)
+            reply: Reply = ({"ok": True, **header}, arrays)
+        except MlbenchError as error:
+            reply = ({"ok": False, "error": str(error)}, {})
+        except Exception as error:  # noqa: BLE001 - whatever the runtime raised is the arm's failure, to be told
+            reply = ({"ok": False, "error": f"{type(error).__name__}: {error}"}, {})
+        try:
+            channel.send(*reply)
+        except ChannelClosedError:
+            return
+
+
+def main() -> None:
+    """Keep the pipes to ourselves, so that a library that prints cannot break the conversation."""
+    channel = Channel(os.dup(0), os.dup(1))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    serve(channel, Worker(MonotonicClock()))
+
+
+if __name__ == "__main__":
+    main()
