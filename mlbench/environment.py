@@ -1,0 +1,76 @@
+"""What the measurement ran on, for the record. Nothing secret: no host name, user, path or environment variable."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+DISTRIBUTIONS = (
+    "mlflow-mlbench",
+    "mlflow",
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "optimum",
+    "optimum-onnx",
+    "scikit-learn",
+    "numpy",
+    "scipy",
+    "torch-pruning",
+)
+_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimd", "sve", "i8mm")
+_GIB = 1 << 30
+
+
+def environment(proc: Path = Path("/proc"), sys_root: Path = Path("/sys")) -> dict[str, str]:
+    """Facts of this machine and its software by name; what cannot be read is left out."""
+    facts = {
+        "python": platform.python_version(),
+        "implementation": sys.implementation.name,
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "cpu.logical": str(psutil.cpu_count()),
+        "cpu.usable": str(len(os.sched_getaffinity(0))),
+        "memory.total_gib": f"{psutil.virtual_memory().total / _GIB:.1f}",
+    }
+    physical = psutil.cpu_count(logical=False)
+    if physical is not None:
+        facts["cpu.physical"] = str(physical)
+    facts.update(_cpu(proc / "cpuinfo"))
+    for name, path in {
+        "cpu.governor": sys_root / "devices/system/cpu/cpu0/cpufreq/scaling_governor",
+        "cgroup.cpu_max": sys_root / "fs/cgroup/cpu.max",
+        "cgroup.memory_max": sys_root / "fs/cgroup/memory.max",
+    }.items():
+        try:
+            facts[name] = path.read_text().strip()
+        except OSError:
+            continue  # not offered here
+    for name in DISTRIBUTIONS:
+        try:
+            facts[f"version.{name}"] = version(name)
+        except PackageNotFoundError:
+            continue  # not installed
+    return facts
+
+
+def _cpu(cpuinfo: Path) -> dict[str, str]:
+    try:
+        text = cpuinfo.read_text()
+    except OSError:
+        return {}
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    flags = set((fields.get("flags") or fields.get("Features") or "").split())
+    facts = {"cpu.instructions": " ".join(flag for flag in _FLAGS if flag in flags)}
+    for name, key in {"cpu.model": "model name", "cpu.vendor": "vendor_id"}.items():
+        if key in fields:
+            facts[name] = fields[key]
+    return facts
