@@ -1,0 +1,266 @@
+"""Bulk data as columns: one row per call, per turn, per prediction, written to and read from Parquet.
+
+Each file holds one arm and says in its metadata which table it is (``mlbench.table``), of which schema version
+(``mlbench.schema``) and of which arm (``mlbench.arm``). pyarrow is imported when a file is touched.
+
+=============  =======================================================================================================
+table          columns
+=============  =======================================================================================================
+samples        one row per call: ``trial``, ``round``, ``position``, ``batch_size``, ``phase`` (``warmup``,
+               ``discarded`` or ``timed``), ``call`` (from 0 within its turn and phase), ``group`` (calls per timed
+               value), ``ns``. Warm-up belongs to no turn: its ``round`` and ``position`` are null.
+hardware       one row per turn: ``trial``, ``round``, ``position``, ``batch_size``, ``start_ns``, ``end_ns``,
+               ``cpu_ns``, ``wall_ns``, and one column per hardware figure, null where it could not be read.
+predictions    one row per test item, in test-set order: ``row``, ``label``, ``predicted`` (index of the largest
+               output), ``output_0`` ... ``output_n``.
+=============  =======================================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlbench.records import SCHEMA_VERSION, Measurement, Predictions, RecordError, Turn
+
+Columns = dict[str, npt.NDArray[Any]]
+
+PHASES = ("warmup", "discarded", "timed")
+_NO_TURN = -1
+_TURN_KEY = ("trial", "round", "position", "batch_size")
+_TURN_TIMES = ("start_ns", "end_ns", "cpu_ns", "wall_ns")
+_SAMPLES = (*_TURN_KEY, "phase", "call", "group", "ns")
+
+
+def write_samples(path: Path, arm: str, measurement: Measurement) -> None:
+    """Write every call of one arm: warm-up, discarded and timed.
+
+    Args:
+        path: File to write; replaced as a whole or not at all.
+        arm: Arm name.
+        measurement: Where its turns and worker reports are.
+    """
+    import pyarrow as pa
+
+    blocks: list[Columns] = []
+    for report in measurement.workers:
+        if report.arm == arm:
+            where = (report.trial, _NO_TURN, _NO_TURN, measurement.plan.headline)
+            blocks.append(_calls(where, "warmup", report.warmup_ns, 1))
+    for turn in measurement.turns:
+        if turn.arm == arm:
+            where = (turn.trial, turn.round, turn.position, turn.batch_size)
+            blocks.append(_calls(where, "discarded", turn.discarded_ns, 1))
+            blocks.append(_calls(where, "timed", turn.timed_ns, turn.group))
+    columns = {name: np.concatenate([b[name] for b in blocks]) if blocks else np.empty(0, int) for name in _SAMPLES}
+    turnless = columns["round"] == _NO_TURN
+    arrays: dict[str, Any] = {
+        name: pa.array(columns[name], pa.int32(), mask=turnless if name in ("round", "position") else None)
+        for name in (*_TURN_KEY, "call", "group")
+    }
+    arrays["phase"] = pa.DictionaryArray.from_arrays(pa.array(columns["phase"], pa.int8()), list(PHASES))
+    arrays["ns"] = pa.array(columns["ns"], pa.int64())
+    _write(path, "samples", arm, {name: arrays[name] for name in _SAMPLES})
+
+
+def read_samples(path: Path) -> Columns:
+    """Every call of one arm, as written by :func:`write_samples`.
+
+    Returns:
+        Arrays of equal length by column name, in the order of measurement; ``round`` and ``position`` are -1 for
+        warm-up calls, ``phase`` holds text.
+
+    Raises:
+        RecordError: Damaged, not a samples table, or written by a newer mlbench.
+    """
+    import pyarrow as pa
+
+    table = _read(path, "samples", _SAMPLES)
+    columns: Columns = {}
+    for name in _SAMPLES:
+        column = table.column(name)
+        if name == "phase":
+            columns[name] = np.asarray(column.cast(pa.string()).to_pylist(), dtype=np.str_)
+        else:
+            columns[name] = column.fill_null(_NO_TURN).to_numpy()
+    return columns
+
+
+def write_hardware(path: Path, arm: str, measurement: Measurement) -> None:
+    """Write one row per turn of one arm: when it ran and its hardware figures.
+
+    Args:
+        path: File to write; replaced as a whole or not at all.
+        arm: Arm name.
+        measurement: Where its turns are.
+    """
+    import pyarrow as pa
+
+    turns = [turn for turn in measurement.turns if turn.arm == arm]
+    arrays: dict[str, Any] = {name: pa.array([getattr(turn, name) for turn in turns], pa.int32()) for name in _TURN_KEY}
+    arrays |= {name: pa.array([getattr(turn, name) for turn in turns], pa.int64()) for name in _TURN_TIMES}
+    figures = sorted({name for turn in turns for name in turn.hardware})
+    arrays |= {name: pa.array([turn.hardware.get(name) for turn in turns], pa.float64()) for name in figures}
+    _write(path, "hardware", arm, arrays)
+
+
+def read_hardware(path: Path) -> Columns:
+    """One row per turn, as written by :func:`write_hardware`.
+
+    Returns:
+        Arrays of equal length by column name; hardware figures are float64, not-a-number where absent.
+
+    Raises:
+        RecordError: Damaged, not a hardware table, or written by a newer mlbench.
+    """
+    table = _read(path, "hardware", (*_TURN_KEY, *_TURN_TIMES))
+    return {name: table.column(name).to_numpy() for name in table.column_names}
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write the raw model output of one arm for the whole test set.
+
+    Args:
+        path: File to write; replaced as a whole or not at all.
+        predictions: Outputs of shape (rows, ...); further axes are laid out flat, the shape is kept in the metadata.
+    """
+    import pyarrow as pa
+
+    rows = len(predictions.labels)
+    outputs = np.asarray(predictions.outputs, np.float64)
+    flat = outputs.reshape(rows, -1)
+    arrays = {
+        "row": pa.array(np.arange(rows), pa.int32()),
+        "label": pa.array(predictions.labels, pa.int64()),
+        "predicted": pa.array(flat.argmax(axis=1), pa.int32()),
+    }
+    arrays |= {f"output_{index}": pa.array(flat[:, index], pa.float64()) for index in range(flat.shape[1])}
+    shape = ",".join(str(size) for size in outputs.shape[1:])
+    _write(path, "predictions", predictions.arm, arrays, {"mlbench.output_shape": shape})
+
+
+def read_predictions(path: Path) -> Predictions:
+    """The raw model output of one arm, as written by :func:`write_predictions`.
+
+    Raises:
+        RecordError: Damaged, not a predictions table, or written by a newer mlbench.
+    """
+    table = _read(path, "predictions", ("row", "label", "predicted", "output_0"))
+    names = [name for name in table.column_names if name.startswith("output_")]
+    shape = table.schema.metadata.get(b"mlbench.output_shape", b"").decode()
+    flat = np.column_stack([table.column(name).to_numpy() for name in names])
+    try:
+        outputs = flat.reshape(len(flat), *(int(size) for size in shape.split(",") if size))
+    except ValueError as error:
+        raise RecordError(f"'{path.name}' is damaged: its outputs do not have the shape ({shape})") from error
+    arm = table.schema.metadata.get(b"mlbench.arm", b"").decode()
+    return Predictions(arm=arm, outputs=outputs, labels=table.column("label").to_numpy())
+
+
+def turns_of(arm: str, samples: Columns, hardware: Columns) -> tuple[Turn, ...]:
+    """The arm's turns, put together again from its two tables.
+
+    Args:
+        arm: Arm name.
+        samples: From :func:`read_samples`.
+        hardware: From :func:`read_hardware`.
+
+    Returns:
+        Turns in the order of the hardware table.
+    """
+    key = np.column_stack([samples[name] for name in ("trial", "round", "batch_size")])
+    spans = _spans(key)
+    figures = [name for name in hardware if name not in (*_TURN_KEY, *_TURN_TIMES)]
+    turns = []
+    for index in range(len(hardware["trial"])):
+        numbers = {name: int(hardware[name][index]) for name in (*_TURN_KEY, *_TURN_TIMES)}
+        span = spans.get((numbers["trial"], numbers["round"], numbers["batch_size"]), slice(0, 0))
+        phase, ns, group = samples["phase"][span], samples["ns"][span], samples["group"][span]
+        timed = phase == "timed"
+        read = {name: float(hardware[name][index]) for name in figures}
+        turns.append(
+            Turn(
+                arm=arm,
+                discarded_ns=ns[phase == "discarded"],
+                timed_ns=ns[timed],
+                group=int(group[timed][0]) if timed.any() else 1,
+                hardware={name: value for name, value in read.items() if not np.isnan(value)},
+                **numbers,
+            )
+        )
+    return tuple(turns)
+
+
+def warmup_of(samples: Columns) -> dict[int, npt.NDArray[np.int64]]:
+    """Nanoseconds of the warm-up calls by trial, from :func:`read_samples`."""
+    warm = samples["phase"] == "warmup"
+    trials, ns = samples["trial"][warm], samples["ns"][warm]
+    return {int(trial): ns[trials == trial] for trial in np.unique(trials)}
+
+
+def _calls(where: tuple[int, int, int, int], phase: str, ns: npt.NDArray[np.int64], group: int) -> Columns:
+    count = len(ns)
+    columns: Columns = {name: np.full(count, value) for name, value in zip(_TURN_KEY, where, strict=True)}
+    columns["phase"] = np.full(count, PHASES.index(phase))
+    columns["call"] = np.arange(count)
+    columns["group"] = np.full(count, group)
+    columns["ns"] = np.asarray(ns, np.int64)
+    return columns
+
+
+def _spans(key: npt.NDArray[Any]) -> dict[tuple[int, ...], slice]:
+    """Where each run of equal rows lies; a turn's calls lie together, as they were written."""
+    if not len(key):
+        return {}
+    starts = np.concatenate([[0], np.flatnonzero((key[1:] != key[:-1]).any(axis=1)) + 1, [len(key)]])
+    return {tuple(int(part) for part in key[start]): slice(int(start), int(stop)) for start, stop in pairwise(starts)}
+
+
+def _write(path: Path, table: str, arm: str, arrays: Mapping[str, Any], more: Mapping[str, str] | None = None) -> None:
+    """Write to a temporary file beside ``path``, flush it to disk, then rename: readers see all or nothing."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    metadata = {"mlbench.table": table, "mlbench.schema": str(SCHEMA_VERSION), "mlbench.arm": arm, **(more or {})}
+    content = pa.table(dict(arrays)).replace_schema_metadata(metadata)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            pq.write_table(content, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path, table: str, needed: tuple[str, ...]) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        content = pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowException) as error:
+        raise RecordError(f"'{path.name}' cannot be read as a Parquet table: {error}") from error
+    metadata = content.schema.metadata or {}
+    found = metadata.get(b"mlbench.table", b"").decode()
+    if found != table:
+        kind = f"a table of {found}" if found else "not a table of mlbench"
+        raise RecordError(f"'{path.name}' is {kind}, but a table of {table} was expected")
+    schema = metadata.get(b"mlbench.schema", b"").decode()
+    if not schema.isdigit() or int(schema) > SCHEMA_VERSION:
+        raise RecordError(
+            f"'{path.name}' has schema version {schema or 'unknown'}, but this mlbench reads up to {SCHEMA_VERSION}: "
+            "upgrade mlflow-mlbench"
+        )
+    missing = [name for name in needed if name not in content.column_names]
+    if missing:
+        raise RecordError(f"'{path.name}' is damaged: it lacks the columns {', '.join(missing)}")
+    return content
