@@ -24,7 +24,10 @@ from mlbench.measurement.wire import Arrays, Channel, ChannelClosedError, artifa
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlbench.runtimes import Session
+    from mlbench.records import RuntimeSettings
+    from mlbench.runtimes import Runtime, Session
+
+    FindRuntime = Callable[[str, RuntimeSettings], Runtime]
 
 POOL = 8  # different batches of one size that the calls of a turn go through, the same ones for every arm
 _KIB_PER_MIB = 1024
@@ -54,10 +57,16 @@ def timed_calls(
 
 
 class Worker:
-    """The conversation's state: the loaded session and the prepared batches."""
+    """The conversation's state: the loaded session and the prepared batches.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        clock: What all times are read from.
+        find_runtime: Runtime for an artifact format and settings; mlbench's registry unless a test says otherwise.
+    """
+
+    def __init__(self, clock: Clock, find_runtime: FindRuntime | None = None) -> None:
         self._clock = clock
+        self._find_runtime = find_runtime or _registered
         self._session: Session | None = None
         self._inputs: dict[str, npt.NDArray[Any]] = {}
         self._pools: dict[int, list[Any]] = {}
@@ -85,21 +94,19 @@ class Worker:
         return self._session
 
     def _import(self, message: dict[str, Any]) -> Reply:
-        from mlbench.runtimes.loading import runtime_for
-
-        runtime_for(message["format"], settings_from_dict(message["settings"])).import_library()
+        self._find_runtime(message["format"], settings_from_dict(message["settings"])).import_library()
         return {"import_rss_mib": memory_mib("VmRSS")}, {}
 
     def _load(self, message: dict[str, Any]) -> Reply:
-        from mlbench.runtimes.loading import open_session
-
         artifact = artifact_from_dict(message["artifact"])
+        settings = settings_from_dict(message["settings"])
+        runtime = self._find_runtime(artifact.format, settings)
         # reading the items is not loading the model
         self._inputs = {
             spec.name: np.load(Path(message["inputs"]) / f"{index}.npy") for index, spec in enumerate(artifact.inputs)
         }
         start = self._clock.now_ns()
-        self._session = open_session(artifact, settings_from_dict(message["settings"]))
+        self._session = runtime.load(artifact, settings)
         load_ns = self._clock.now_ns() - start
         load_peak = memory_mib("VmHWM")
         prepared = self._pool(message["batch_size"])[0]
@@ -199,6 +206,12 @@ class Worker:
     def _report(self, _message: dict[str, Any]) -> Reply:
         modules = sorted({name.partition(".")[0] for name in sys.modules})
         return {"modules": modules, "effective": self._loaded.effective()}, {}
+
+
+def _registered(artifact_format: str, settings: RuntimeSettings) -> Runtime:
+    from mlbench.runtimes.loading import runtime_for
+
+    return runtime_for(artifact_format, settings)
 
 
 def serve(channel: Channel, worker: Worker) -> None:

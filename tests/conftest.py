@@ -1,0 +1,20 @@
+"""What all tests share: MLflow's telemetry stays off, and nothing is written into the user's own cache."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+sys.path.insert(0, str(Path(__file__).parent / "measurement"))  # the fakes are used by several test folders
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "MLBENCH_TEST_CACHE" in os.environ:
+        monkeypatch.setenv("MLBENCH_CACHE_DIR", os.environ["MLBENCH_TEST_CACHE"])
+    else:
+        monkeypatch.setenv("MLBENCH_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))

@@ -1,0 +1,176 @@
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import FakeClock, FakeHandle, make_arm
+
+from mlbench.config import ProtocolConfig, ScenarioConfig
+from mlbench.measurement.coordinator import Coordinator
+from mlbench.measurement.plan import make_plan
+from mlbench.records import Arm, Measurement
+
+ARMS = [make_arm("baseline", "baseline"), make_arm("a"), make_arm("b")]
+PLAN = make_plan(
+    [arm.name for arm in ARMS],
+    "baseline",
+    ScenarioConfig(batch_sizes=(1, 4)),
+    ProtocolConfig(trials=3, rounds=4, sweep_rounds=2, calls=5, sweep_calls=2, discard=2, sweep_discard=1),
+    seed=3,
+)
+INPUTS = {"x": np.zeros((4, 2), np.float32)}
+LABELS = np.array([0, 1, 2, 0])
+
+
+class Bench:
+    """A coordinator over fake workers, with everything that happened in ``log``."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[Any, ...]] = []
+        self.clock = FakeClock()
+        self.handles: list[FakeHandle] = []
+        self.spoil: dict[tuple[str, int], dict[str, str]] = {}  # (arm, n-th launch of it) -> command -> message
+        self.interrupt: tuple[str, int, str] | None = None
+        self.progress: list[tuple[int, float]] = []
+
+    def launch(self, arm: Arm) -> FakeHandle:
+        handle = FakeHandle(arm, self.log, self.clock)
+        number = sum(other.arm.name == arm.name for other in self.handles)
+        handle.fail_on = self.spoil.get((arm.name, number), {})
+        if self.interrupt is not None and self.interrupt[:2] == (arm.name, number):
+            handle.interrupt_on = self.interrupt[2]
+        self.handles.append(handle)
+        return handle
+
+    def run(self, probes: Any = ()) -> Measurement:
+        return Coordinator(
+            PLAN,
+            ARMS,
+            INPUTS,
+            LABELS,
+            probes=probes,
+            launch=self.launch,
+            report=lambda trial, share: self.progress.append((trial, share)),
+        ).run()
+
+
+def test_the_order_of_work_is_the_plan() -> None:
+    bench = Bench()
+    measurement = bench.run()
+    turns = [(entry[1], entry[2]) for entry in bench.log if entry[0] == "turn"]
+    assert turns == [(arm, planned.batch_size) for planned in PLAN.schedule for arm in planned.order]
+    recorded = [(turn.trial, turn.batch_size, turn.round, turn.position, turn.arm) for turn in measurement.turns]
+    assert recorded == [
+        (planned.trial, planned.batch_size, planned.round, position, arm)
+        for planned in PLAN.schedule
+        for position, arm in enumerate(planned.order)
+    ]
+
+
+def test_each_turn_has_the_calls_that_its_condition_asks_for() -> None:
+    for turn in Bench().run().turns:
+        discard, calls = (2, 5) if turn.batch_size == 1 else (1, 2)
+        assert (len(turn.discarded_ns), len(turn.timed_ns)) == (discard, calls)
+
+
+def test_exactly_one_worker_runs_at_any_time() -> None:
+    turns = sorted(Bench().run().turns, key=lambda turn: turn.start_ns)
+    for earlier, later in itertools.pairwise(turns):
+        assert earlier.end_ns <= later.start_ns
+
+
+def test_a_trial_is_one_fresh_worker_per_arm_and_ends_with_it() -> None:
+    bench = Bench()
+    measurement = bench.run()
+    assert [handle.arm.name for handle in bench.handles] == ["baseline", "a", "b"] * 3
+    assert all(handle.stopped for handle in bench.handles)
+    assert [(worker.trial, worker.arm) for worker in measurement.workers] == [
+        (trial, arm) for trial in range(3) for arm in ("baseline", "a", "b")
+    ]
+
+
+def test_warm_up_comes_before_the_first_turn_of_each_condition() -> None:
+    bench = Bench()
+    bench.run()
+    first = bench.log[: bench.log.index(("predict", "baseline", 4))]
+    kinds = [(entry[0], entry[2]) for entry in first if entry[0] in ("warm_up", "turn")]
+    assert kinds == [("warm_up", 1)] * 3 + [("turn", 1)] * 12 + [("warm_up", 4)] * 3 + [("turn", 4)] * 6
+
+
+def test_warm_up_is_kept_apart() -> None:
+    measurement = Bench().run()
+    assert all(len(worker.warmup_ns) == 30 for worker in measurement.workers)
+
+
+def test_predictions_are_taken_once_per_arm() -> None:
+    bench = Bench()
+    measurement = bench.run()
+    assert [entry[1] for entry in bench.log if entry[0] == "predict"] == ["baseline", "a", "b"]
+    assert [predictions.arm for predictions in measurement.predictions] == ["baseline", "a", "b"]
+    np.testing.assert_array_equal(measurement.predictions[0].labels, LABELS)
+
+
+def test_progress_is_told_between_rounds_and_ends_at_one() -> None:
+    bench = Bench()
+    bench.run()
+    shares = [share for _, share in bench.progress]
+    assert len(shares) == len(PLAN.schedule)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+def test_an_arm_that_cannot_load_fails_alone_and_is_not_tried_again() -> None:
+    bench = Bench()
+    bench.spoil = {("a", 0): {"load": "the file is corrupt"}}
+    measurement = bench.run()
+    assert [(loss.arm, loss.trial, loss.reason) for loss in measurement.lost] == [("a", 0, "the file is corrupt")]
+    assert [handle.arm.name for handle in bench.handles].count("a") == 1
+    assert {turn.arm for turn in measurement.turns} == {"baseline", "b"}
+    assert len(measurement.turns) == 2 * len(PLAN.schedule)
+
+
+def test_an_arm_lost_in_a_later_trial_comes_back_in_the_next() -> None:
+    bench = Bench()
+    bench.spoil = {("b", 1): {"turn": "the worker was ended by signal SIGKILL"}}
+    measurement = bench.run()
+    assert [(loss.arm, loss.trial) for loss in measurement.lost] == [("b", 1)]
+    assert [worker.trial for worker in measurement.workers if worker.arm == "b"] == [0, 2]
+    assert measurement.complete
+
+
+@pytest.mark.parametrize("command", ["import", "load", "warm_up", "turn", "predict"])
+def test_an_interruption_keeps_what_was_measured_and_ends_every_worker(command: str) -> None:
+    bench = Bench()
+    number = 0 if command == "predict" else 1  # predictions are only taken in the first trial
+    bench.interrupt = ("a", number, command)
+    measurement = bench.run()
+    assert not measurement.complete
+    assert all(handle.stopped for handle in bench.handles)
+    assert {worker.trial for worker in measurement.workers} <= {0}
+    assert len(measurement.turns) >= 18  # the whole first trial
+
+
+class CountingProbe:
+    name = "counting"
+    provides = ()
+
+    def __init__(self, log: list[tuple[Any, ...]]) -> None:
+        self.log = log
+
+    def begin(self) -> None:
+        self.log.append(("probe begin",))
+
+    def end(self, pid: int) -> dict[str, float]:
+        self.log.append(("probe end", pid))
+        return {"figure": 1.5}
+
+
+def test_probes_are_read_around_every_turn_and_never_during_it() -> None:
+    bench = Bench()
+    probe = CountingProbe(bench.log)
+    measurement = bench.run([probe])
+    assert all(turn.hardware["figure"] == 1.5 for turn in measurement.turns)
+    for index, entry in enumerate(bench.log):
+        if entry[0] == "turn":
+            assert bench.log[index - 1] == ("probe begin",)
+            assert bench.log[index + 1] == ("probe end", 4711)

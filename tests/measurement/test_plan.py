@@ -1,0 +1,71 @@
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlbench.config import ProtocolConfig, ScenarioConfig
+from mlbench.measurement.plan import make_plan
+from mlbench.records import Plan, from_json, to_json
+
+ARMS = ("baseline", "a", "b", "c")
+
+
+def plan(seed: int = 0, **protocol: int) -> Plan:
+    settings = {"trials": 3, "rounds": 4, "sweep_rounds": 2, **protocol}
+    return make_plan(ARMS, "baseline", ScenarioConfig(batch_sizes=(1, 8)), ProtocolConfig(**settings), seed)
+
+
+def test_every_arm_takes_one_turn_in_every_round() -> None:
+    for planned in plan().schedule:
+        assert Counter(planned.order) == Counter(ARMS)
+
+
+def test_trials_and_conditions_come_in_order_with_their_own_numbers_of_rounds() -> None:
+    keys = [(planned.trial, planned.batch_size, planned.round) for planned in plan().schedule]
+    assert keys == [
+        (trial, size, number) for trial in range(3) for size, rounds in ((1, 4), (8, 2)) for number in range(rounds)
+    ]
+
+
+def test_second_round_of_a_pair_is_the_reverse_of_the_first() -> None:
+    for first, second in pairwise(plan().schedule):
+        if second.round % 2:
+            assert second.order == first.order[::-1]
+
+
+@given(st.integers(min_value=0, max_value=2**32), st.integers(min_value=1, max_value=5).map(lambda half: 2 * half))
+def test_each_arm_precedes_each_other_equally_often(seed: int, rounds: int) -> None:
+    made = plan(seed, rounds=rounds)
+    before = Counter(
+        (first, second)
+        for planned in made.schedule
+        for index, first in enumerate(planned.order)
+        for second in planned.order[index + 1 :]
+    )
+    assert set(before.values()) == {len(made.schedule) // 2}
+
+
+def test_same_seed_same_plan_other_seed_other_plan() -> None:
+    assert plan(seed=1) == plan(seed=1)
+    assert plan(seed=1).schedule != plan(seed=2).schedule
+
+
+def test_orders_really_vary() -> None:
+    assert len({planned.order for planned in plan(trials=10).schedule}) > 10
+
+
+def test_headline_is_the_first_batch_size_and_largest_is_the_largest() -> None:
+    made = make_plan(ARMS, "baseline", ScenarioConfig(batch_sizes=(4, 32, 8)), ProtocolConfig(), 0)
+    assert (made.headline, made.largest, made.batch_sizes) == (4, 32, (4, 32, 8))
+
+
+def test_plan_survives_json() -> None:
+    assert from_json(Plan, to_json(plan())) == plan()
+
+
+@pytest.mark.parametrize(("arms", "baseline"), [(("a", "b"), "c"), (("a", "a"), "a")])
+def test_unknown_baseline_and_repeated_arms_are_refused(arms: tuple[str, ...], baseline: str) -> None:
+    with pytest.raises(ValueError, match="must be one of the arms"):
+        make_plan(arms, baseline, ScenarioConfig(), ProtocolConfig(), 0)

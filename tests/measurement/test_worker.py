@@ -1,0 +1,208 @@
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import FakeClock, make_arm
+
+from mlbench.errors import WorkerError
+from mlbench.measurement.wire import Channel
+from mlbench.measurement.worker import POOL, Worker, memory_mib, serve
+
+
+class FakeSession:
+    """A model whose call takes ``call_ns`` on the fake clock and returns the row sums three times."""
+
+    def __init__(self, clock: FakeClock, call_ns: int) -> None:
+        self.clock, self.call_ns = clock, call_ns
+        self.seen: list[np.ndarray] = []
+        self.spoil: Callable[[np.ndarray], np.ndarray] = lambda array: array
+
+    def prepare(self, batch: dict[str, np.ndarray]) -> np.ndarray:
+        return batch["x"]
+
+    def run(self, prepared: np.ndarray) -> np.ndarray:
+        self.clock.advance(self.call_ns)
+        self.seen.append(prepared)
+        return np.repeat(prepared.sum(axis=1, keepdims=True), 3, axis=1)
+
+    def outputs(self, result: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (self.spoil(result),)
+
+    def effective(self) -> dict[str, Any]:
+        return {"runtime": "fake"}
+
+
+class FakeRuntime:
+    name = "fake"
+    formats = ("fake",)
+
+    def __init__(self, session: FakeSession) -> None:
+        self.session = session
+        self.imported = False
+
+    def import_library(self) -> None:
+        self.imported = True
+
+    def load(self, artifact: Any, settings: Any) -> FakeSession:
+        self.session.clock.advance(7_000_000)
+        return self.session
+
+
+class Setup:
+    def __init__(self, directory: Path, call_ns: int = 250_000, rows: int = 20) -> None:
+        self.clock = FakeClock()
+        self.session = FakeSession(self.clock, call_ns)
+        self.runtime = FakeRuntime(self.session)
+        self.worker = Worker(self.clock, lambda _format, _settings: self.runtime)
+        self.items = np.arange(rows * 2, dtype=np.float32).reshape(rows, 2)
+        np.save(directory / "0.npy", self.items)
+        arm = make_arm("a")
+        self.load_message = {
+            "command": "load",
+            "inputs": str(directory),
+            "batch_size": 1,
+            "artifact": asdict(arm.artifact),
+            "settings": asdict(arm.settings),
+        }
+
+    def ask(self, command: str, **message: Any) -> tuple[dict[str, Any], Any]:
+        return self.worker.handle({"command": command, **message})
+
+    def load(self) -> dict[str, Any]:
+        return self.worker.handle(self.load_message)[0]
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    return Setup(tmp_path)
+
+
+def test_import_is_apart_from_load(setup: Setup) -> None:
+    settings = setup.load_message["settings"]
+    header, _ = setup.ask("import", format="fake", settings=settings)
+    assert setup.runtime.imported
+    assert header["import_rss_mib"] == pytest.approx(memory_mib("VmRSS"), rel=0.2)
+
+
+def test_load_and_first_call_are_timed_apart(setup: Setup) -> None:
+    header = setup.load()
+    assert header["load_ms"] == 7.0
+    assert header["first_call_ms"] == 0.25
+    assert header["effective"] == {"runtime": "fake"}
+    assert header["load_peak_mib"] > 0
+
+
+def test_warm_up_lasts_for_the_calls_and_the_seconds(setup: Setup) -> None:
+    setup.load()
+    by_calls = setup.ask("warm_up", batch_size=1, calls=30, seconds=0.0, min_value_ns=1_000_000)
+    assert len(by_calls[1]["warmup_ns"]) == 30
+    by_time = setup.ask("warm_up", batch_size=1, calls=30, seconds=0.05, min_value_ns=1_000_000)
+    assert len(by_time[1]["warmup_ns"]) == 200  # 0.05 s at 0.25 ms a call
+
+
+@pytest.mark.parametrize(("call_ns", "group"), [(250_000, 4), (400_000, 3), (1_000_000, 1), (5_000_000, 1)])
+def test_short_calls_are_grouped_until_a_value_lasts_long_enough(tmp_path: Path, call_ns: int, group: int) -> None:
+    setup = Setup(tmp_path, call_ns)
+    setup.load()
+    header, _ = setup.ask("warm_up", batch_size=1, calls=10, seconds=0.0, min_value_ns=1_000_000)
+    assert header["group"] == group
+
+
+def test_a_turn_discards_then_times_single_calls(setup: Setup) -> None:
+    setup.load()
+    setup.session.seen.clear()
+    header, arrays = setup.ask("turn", batch_size=1, discard=2, calls=5, group=4)
+    assert arrays["discarded_ns"].tolist() == [250_000] * 2
+    assert arrays["timed_ns"].tolist() == [250_000] * 20
+    assert header["wall_ns"] == 20 * 250_000
+    assert header["cpu_ns"] == 10 * 250_000  # the fake CPU clock runs at half speed
+    assert header["end_ns"] - header["start_ns"] == 22 * 250_000
+    assert header["hardware"]["peak_rss_mib"] >= header["hardware"]["rss_mib"] > 0
+    assert len(setup.session.seen) == 22
+
+
+def test_calls_go_through_different_items_the_same_way_each_turn(setup: Setup) -> None:
+    setup.load()
+    setup.session.seen.clear()
+    setup.ask("turn", batch_size=2, discard=0, calls=POOL + 1, group=1)
+    first = list(setup.session.seen)
+    np.testing.assert_array_equal(first[0], setup.items[0:2])
+    np.testing.assert_array_equal(first[1], setup.items[2:4])
+    np.testing.assert_array_equal(first[POOL], first[0])
+    setup.session.seen.clear()
+    setup.ask("turn", batch_size=2, discard=0, calls=POOL + 1, group=1)
+    np.testing.assert_array_equal(np.stack(setup.session.seen), np.stack(first))
+
+
+def test_a_batch_larger_than_the_test_set_goes_round(tmp_path: Path) -> None:
+    setup = Setup(tmp_path, rows=3)
+    setup.load()
+    setup.session.seen.clear()
+    setup.ask("turn", batch_size=5, discard=0, calls=1, group=1)
+    np.testing.assert_array_equal(setup.session.seen[0], setup.items[[0, 1, 2, 0, 1]])
+
+
+def test_predictions_cover_every_item_in_order(setup: Setup) -> None:
+    setup.load()
+    _, arrays = setup.ask("predict", batch_size=8)
+    np.testing.assert_array_equal(arrays["outputs"][:, 0], setup.items.sum(axis=1))
+    assert arrays["outputs"].shape == (20, 3)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda array: array * np.nan, "not finite"),
+        (lambda array: array[:0], r"shape \[0, 3\] for a batch of 1 items"),
+        (lambda array: np.float32(3), r"shape \[\] for a batch"),
+    ],
+)
+def test_a_wrong_answer_is_caught_at_the_first_call(
+    setup: Setup, spoil: Callable[[np.ndarray], np.ndarray], message: str
+) -> None:
+    setup.session.spoil = spoil
+    with pytest.raises(WorkerError, match=message):
+        setup.load()
+
+
+def test_a_model_that_returns_nothing_is_caught(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup.session, "outputs", lambda _result: ())
+    with pytest.raises(WorkerError, match="returned nothing"):
+        setup.load()
+
+
+def test_measuring_before_loading_is_refused(setup: Setup) -> None:
+    with pytest.raises(WorkerError, match="before it loaded"):
+        setup.ask("report")
+
+
+def test_missing_high_water_mark_is_an_error_not_a_zero(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    status.write_text("VmRSS:\t 2048 kB\n")
+    assert memory_mib("VmRSS", status) == 2.0
+    with pytest.raises(WorkerError, match="VmHWM"):
+        memory_mib("VmHWM", status)
+
+
+def test_a_failed_command_is_answered_and_the_worker_goes_on(setup: Setup) -> None:
+    mine_read, theirs_write = os.pipe()
+    theirs_read, mine_write = os.pipe()
+    mine, theirs = Channel(mine_read, mine_write), Channel(theirs_read, theirs_write)
+    mine.send({"command": "report"})
+    mine.send({"command": "nonsense"})
+    mine.send(setup.load_message)
+    mine.send({"command": "report"})
+    os.close(mine._writer)
+    mine._writer = -1
+    serve(theirs, setup.worker)
+    answers = [mine.receive(1)[0] for _ in range(4)]
+    mine.close()
+    theirs.close()
+    assert answers[0] == {"ok": False, "error": "the worker was asked to measure before it loaded its artifact"}
+    assert answers[1] == {"ok": False, "error": "KeyError: 'nonsense'"}
+    assert answers[2]["ok"] is True
+    assert "numpy" in answers[3]["modules"]
