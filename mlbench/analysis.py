@@ -118,7 +118,7 @@ def analyse(
             reason = _withheld(name, baseline, measurement, noise)
             mine = {metric: calls[name] for metric, calls in verdicts.items() if name in calls}
             if reason:
-                mine = {metric: replace(verdict, call="inconclusive", reason=reason) for metric, verdict in mine.items()}
+                mine = {metric: statistics.withhold(verdict, reason) for metric, verdict in mine.items()}
             results[name] = _with_comparison(results[name], results[baseline], mine, figures, protocol)
     return tuple(results[name] for name in sorted(results, key=lambda name: name != baseline))
 
@@ -180,9 +180,8 @@ def _latency(name: str, figures: _Figures) -> tuple[dict[str, Estimate], dict[st
     for metric, level in PERCENTILES.items():
         estimate = statistics.percentile(calls, level)
         if estimate is None:
-            absent[metric] = (
-                f"{len(calls)} calls do not support this percentile: at least {statistics.min_samples(level)} are needed"
-            )
+            needed = statistics.min_samples(level)
+            absent[metric] = f"{len(calls)} calls do not support this percentile: at least {needed} are needed"
         else:
             metrics[metric] = replace(estimate, unit="ms")
     return metrics, absent
@@ -342,10 +341,10 @@ def _with_comparison(
     metrics = dict(result.metrics)
     for metric, name in {P50: "speedup_p50", P95: "speedup_p95"}.items():
         if metric in verdicts:
-            metrics[f"vs_baseline/{name}"] = _inverse(verdicts[metric].ratio)
+            metrics[f"vs_baseline/{name}"] = _inverse(_ratio(verdicts[metric]))
     for metric, name in {THROUGHPUT: "speedup_throughput", PEAK_MEMORY: "peak_rss_ratio"}.items():
         if metric in verdicts:
-            metrics[f"vs_baseline/{name}"] = verdicts[metric].ratio
+            metrics[f"vs_baseline/{name}"] = _ratio(verdicts[metric])
     if result.quality is not None:
         metrics |= {f"vs_baseline/{name}_delta": estimate for name, estimate in result.quality.deltas.items()}
     metrics["vs_baseline/disk_ratio"] = Estimate(
@@ -359,9 +358,15 @@ def _with_comparison(
             figures.matrix(result.name, size, trials, _turn_p50),
         )
         verdict = statistics.compare(ratios, metric="by_batch/p50_ms", margin=protocol.margin, alpha=protocol.alpha)
-        points.append(SeriesPoint(size, _inverse(verdict.ratio)))
+        points.append(SeriesPoint(size, _inverse(_ratio(verdict))))
     series = {**result.series, "by_batch/speedup_p50": tuple(points)}
     return replace(result, verdicts=dict(verdicts), metrics=metrics, series=series)
+
+
+def _ratio(verdict: Verdict) -> Estimate:
+    """The verdict's ratio: there is one wherever both arms have a whole trial."""
+    assert verdict.ratio is not None
+    return verdict.ratio
 
 
 def _inverse(ratio: Estimate) -> Estimate:

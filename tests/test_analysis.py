@@ -1,0 +1,238 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fakes import make_arm
+
+from mlbench.analysis import analyse
+from mlbench.config import ProtocolConfig, ScenarioConfig
+from mlbench.measurement.plan import make_plan
+from mlbench.records import ArmResult, Estimate, LostTrial, Measurement, Noise, Quality, Turn, WorkerReport
+
+ARMS = [make_arm("baseline", "baseline"), make_arm("twice"), make_arm("same"), make_arm("slow")]
+FACTOR = {"baseline": 1.0, "twice": 0.5, "same": 1.0, "slow": 1.1}
+PEAK = {"baseline": 100.0, "twice": 50.0, "same": 100.0, "slow": 100.0}
+QUIET = Noise("quiet")
+
+
+def measure(
+    trials: int = 8,
+    batch_sizes: tuple[int, ...] = (1, 8),
+    rounds: int = 10,
+    hardware: dict[str, float] | None = None,
+    cpu: float = 1.0,
+) -> tuple[Measurement, ProtocolConfig]:
+    """Calls of 2 ms an item on the baseline, 2 % noise on each; the variants' factors are exact."""
+    protocol = ProtocolConfig(trials=trials, rounds=rounds)
+    plan = make_plan([arm.name for arm in ARMS], "baseline", ScenarioConfig(batch_sizes=batch_sizes), protocol, 0)
+    random = np.random.default_rng(1)
+    turns, clock = [], 0
+    for planned in plan.schedule:
+        condition = next(c for c in plan.conditions if c.batch_size == planned.batch_size)
+        for position, arm in enumerate(planned.order):
+            typical = 2e6 * planned.batch_size * FACTOR[arm]
+            timed = (typical * np.exp(random.normal(0, 0.02, condition.calls))).astype(np.int64)
+            discarded = np.full(condition.discard, int(2 * typical))
+            wall = int(timed.sum())
+            start, clock = clock, clock + wall + int(discarded.sum())
+            turns.append(
+                Turn(
+                    planned.trial,
+                    planned.round,
+                    position,
+                    arm,
+                    planned.batch_size,
+                    start,
+                    clock,
+                    int(cpu * wall) if arm == "twice" else wall,
+                    wall,
+                    discarded,
+                    timed,
+                    hardware=hardware or {},
+                )
+            )
+    workers = tuple(
+        WorkerReport(
+            arm.name,
+            trial,
+            1,
+            load_ms=10.0,
+            first_call_ms=5.0,
+            import_rss_mib=20.0,
+            load_peak_mib=30.0,
+            peak_mib={str(size): PEAK[arm.name] + size for size in batch_sizes},
+            warmup_ns=np.full(30, 10**9),
+            effective={"runtime": "fake"},
+        )
+        for trial in range(trials)
+        for arm in ARMS
+    )
+    return Measurement(plan, tuple(turns), workers, ()), protocol
+
+
+def results(measurement: Measurement, protocol: ProtocolConfig, noise: Noise = QUIET) -> dict[str, ArmResult]:
+    return {arm.name: arm for arm in analyse(measurement, ARMS, {}, protocol, noise)}
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, ArmResult]:
+    return results(*measure())
+
+
+def test_verdicts_find_what_was_put_in(found: dict[str, ArmResult]) -> None:
+    calls = {name: {metric: v.call for metric, v in arm.verdicts.items()} for name, arm in found.items()}
+    assert calls["baseline"] == {}
+    assert calls["twice"] == dict.fromkeys(
+        ["latency/p50_ms", "latency/p95_ms", "throughput/samples_per_s", "memory/peak_rss_mib"], "faster"
+    )
+    assert set(calls["same"].values()) == {"equivalent"}
+    assert calls["slow"]["latency/p50_ms"] == "slower"
+    assert calls["slow"]["throughput/samples_per_s"] == "slower"
+
+
+def test_latency_is_of_the_first_batch_size_and_throughput_of_the_largest(found: dict[str, ArmResult]) -> None:
+    metrics = found["twice"].metrics
+    assert metrics["latency/p50_ms"].value == pytest.approx(1.0, rel=0.01)
+    assert metrics["latency/p50_ms"].n == 8
+    assert metrics["throughput/samples_per_s"].value == pytest.approx(1000, rel=0.01)
+    assert metrics["latency/p95_ms"].value == pytest.approx(np.exp(1.645 * 0.02), rel=0.01)
+
+
+def test_discarded_calls_and_warm_up_never_count(found: dict[str, ArmResult]) -> None:
+    assert found["baseline"].metrics["latency/mean_ms"].value == pytest.approx(2.0, rel=0.01)
+
+
+def test_speedup_is_the_inverse_of_the_ratio_with_its_bounds(found: dict[str, ArmResult]) -> None:
+    speedup = found["twice"].metrics["vs_baseline/speedup_p50"]
+    ratio = found["twice"].verdicts["latency/p50_ms"].ratio
+    assert ratio is not None
+    assert speedup.value == pytest.approx(1 / ratio.value)
+    assert speedup.low is not None
+    assert speedup.high is not None
+    assert speedup.low == pytest.approx(1 / ratio.high)  # type: ignore[operator]
+    assert speedup.low < 2.0 < speedup.high
+
+
+def test_series_go_over_the_batch_sizes(found: dict[str, ArmResult]) -> None:
+    series = found["slow"].series
+    assert [point.step for point in series["by_batch/p50_ms"]] == [1, 8]
+    assert series["by_batch/p50_ms"][1].estimate.value == pytest.approx(17.6, rel=0.01)
+    assert series["by_batch/speedup_p50"][1].estimate.value == pytest.approx(1 / 1.1, rel=0.01)
+    assert series["by_batch/peak_rss_mib"][1].estimate.value == pytest.approx(108.0)
+
+
+def test_memory_is_the_peak_over_all_batch_sizes(found: dict[str, ArmResult]) -> None:
+    assert found["baseline"].metrics["memory/peak_rss_mib"].value == pytest.approx(108.0)
+    assert found["baseline"].metrics["memory/disk_mib"].value == 1.0
+
+
+def test_unsupported_percentiles_are_absent_with_the_reason() -> None:
+    arm = results(*measure(trials=6, rounds=2))["twice"]  # 120 calls
+    assert "latency/p95_ms" in arm.metrics
+    assert "latency/p99_ms" not in arm.metrics
+    assert "120 calls" in arm.absent["latency/p99_ms"]
+    assert "473" in arm.absent["latency/p99_ms"]
+    assert "latency/p95_ms" not in arm.verdicts  # 20 calls a trial do not support one
+
+
+def test_the_baseline_comes_first() -> None:
+    measurement, protocol = measure()
+    assert analyse(measurement, ARMS[::-1], {}, protocol, QUIET)[0].name == "baseline"
+
+
+def test_few_trials_give_no_verdict() -> None:
+    arm = results(*measure(trials=3))["twice"]
+    assert {verdict.call for verdict in arm.verdicts.values()} == {"inconclusive"}
+    assert arm.metrics["vs_baseline/speedup_p50"].value == pytest.approx(2.0, rel=0.02)
+
+
+def test_single_trial_has_estimates_without_intervals() -> None:
+    arm = results(*measure(trials=1))["twice"]
+    assert arm.metrics["latency/p50_ms"].low is None
+    assert arm.metrics["vs_baseline/speedup_p50"].value == pytest.approx(2.0, rel=0.02)
+
+
+def test_wall_and_cpu_time_that_disagree_withhold_the_verdict() -> None:
+    arm = results(*measure(cpu=1.6))["twice"]  # the wall clock says half, CPU time says 0.8
+    verdict = arm.verdicts["latency/p50_ms"]
+    assert verdict.call == "inconclusive"
+    assert "CPU" in verdict.reason
+
+
+def test_lost_trials_withhold_the_verdict_and_name_the_cause() -> None:
+    measurement, protocol = measure()
+    measurement = replace(
+        measurement,
+        workers=tuple(w for w in measurement.workers if (w.arm, w.trial) != ("twice", 3)),
+        lost=(LostTrial("twice", 3, "the worker was ended by signal SIGKILL"),),
+    )
+    found = results(measurement, protocol)
+    assert found["twice"].status == "incomplete"
+    assert "SIGKILL" in found["twice"].failure
+    assert {verdict.call for verdict in found["twice"].verdicts.values()} == {"inconclusive"}
+    assert found["twice"].metrics["latency/p50_ms"].n == 7
+    assert found["slow"].verdicts["latency/p50_ms"].call == "slower"
+
+
+def test_an_arm_that_never_ran_is_failed_with_the_reason() -> None:
+    measurement, protocol = measure()
+    measurement = replace(
+        measurement,
+        workers=tuple(w for w in measurement.workers if w.arm != "twice"),
+        lost=(LostTrial("twice", 0, "the file is corrupt"),),
+    )
+    arm = results(measurement, protocol)["twice"]
+    assert (arm.status, arm.failure, arm.metrics, arm.verdicts) == ("failed", "the file is corrupt", {}, {})
+
+
+def test_a_lost_baseline_trial_withholds_every_verdict() -> None:
+    measurement, protocol = measure()
+    measurement = replace(
+        measurement,
+        workers=tuple(w for w in measurement.workers if (w.arm, w.trial) != ("baseline", 0)),
+        lost=(LostTrial("baseline", 0, "gone"),),
+    )
+    found = results(measurement, protocol)
+    assert all("baseline were lost" in verdict.reason for verdict in found["slow"].verdicts.values())
+
+
+def test_interruption_and_an_unusable_machine_withhold_verdicts() -> None:
+    measurement, protocol = measure()
+    interrupted = results(replace(measurement, complete=False), protocol)["twice"]
+    assert (interrupted.status, interrupted.verdicts["latency/p50_ms"].call) == ("incomplete", "inconclusive")
+    noisy = results(measurement, protocol, Noise("unusable", ("others used 3 CPUs",)))["twice"]
+    assert noisy.verdicts["latency/p50_ms"].call == "inconclusive"
+    assert "others used 3 CPUs" in noisy.verdicts["latency/p50_ms"].reason
+    assert results(measurement, protocol, Noise("noisy"))["twice"].verdicts["latency/p50_ms"].call == "faster"
+
+
+def test_energy_counts_discarded_calls_and_is_absent_without_figures(found: dict[str, ArmResult]) -> None:
+    arm = results(*measure(hardware={"energy_j": 0.6}))["baseline"]
+    assert arm.metrics["energy/joules_per_sample"].value == pytest.approx(0.05)  # 10 timed + 2 discarded calls
+    assert "energy/joules_per_sample" not in found["baseline"].metrics
+
+
+def test_gpu_figures_are_averaged_and_memory_is_the_peak() -> None:
+    arm = results(*measure(hardware={"gpu_power_w": 70.0, "gpu_memory_mib": 300.0}))["baseline"]
+    assert arm.metrics["gpu/power_w"].value == pytest.approx(70.0)
+    assert arm.metrics["memory/gpu_peak_mib"].value == pytest.approx(300.0)
+    assert "gpu/utilization_pct" not in arm.metrics
+
+
+def test_absent_probes_leave_their_reason() -> None:
+    measurement, protocol = measure()
+    measurement = replace(measurement, absent={"energy/joules_per_sample": "no counter"})
+    assert results(measurement, protocol)["same"].absent["energy/joules_per_sample"] == "no counter"
+
+
+def test_quality_becomes_metrics() -> None:
+    measurement, protocol = measure()
+    quality = Quality(
+        metrics={"accuracy": Estimate(0.9)},
+        deltas={"accuracy": Estimate(-0.01)},
+        agreement={"flip_rate": Estimate(0.02)},
+    )
+    arm = {a.name: a for a in analyse(measurement, ARMS, {"twice": quality}, protocol, QUIET)}["twice"]
+    assert arm.metrics["quality/accuracy"].value == 0.9
+    assert arm.metrics["agreement/flip_rate"].value == 0.02
+    assert arm.metrics["vs_baseline/accuracy_delta"].value == -0.01
