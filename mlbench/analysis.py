@@ -352,7 +352,7 @@ def _with_comparison(
     )
     points = []
     trials = figures.trials(result.name, baseline.name)
-    for size in sorted(figures.plan.batch_sizes):
+    for size in sorted(figures.plan.batch_sizes) if trials else ():
         ratios = statistics.paired_log_ratios(
             figures.matrix(baseline.name, size, trials, _turn_p50),
             figures.matrix(result.name, size, trials, _turn_p50),

@@ -79,8 +79,13 @@ class Coordinator:
         self._broken: set[str] = set()
         self._rounds_done = 0
 
-    def run(self) -> Measurement:
-        """Measure every trial of the plan, or as much as there was until an interruption (``complete`` is False)."""
+    def run(self, absent: Mapping[str, str] | None = None, energy_source: str = "absent") -> Measurement:
+        """Measure every trial of the plan, or as much as there was until an interruption (``complete`` is False).
+
+        Args:
+            absent: Metrics that no probe can give here, with the reason, for the record.
+            energy_source: Which counters the energy figures come from, for the record.
+        """
         complete = True
         with tempfile.TemporaryDirectory(prefix="mlbench-") as directory:
             for index, array in enumerate(self._inputs.values()):
@@ -98,6 +103,8 @@ class Coordinator:
             workers=tuple(self._workers),
             predictions=tuple(self._predictions.values()),
             lost=tuple(self._lost),
+            energy_source=energy_source,
+            absent=dict(absent or {}),
             complete=complete,
         )
 

@@ -1,0 +1,321 @@
+"""One study, from configuration to evidence: the whole order of work, readable from top to bottom.
+
+Only this module knows the order. Every stage takes and returns frozen records; nothing reaches back.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import mlbench
+from mlbench import noise as machine_noise
+from mlbench import registry
+from mlbench.analysis import analyse
+from mlbench.compose import Composition, recipes
+from mlbench.config import StudyConfig
+from mlbench.environment import environment
+from mlbench.errors import BuildError, ExitCode, MlbenchError
+from mlbench.measurement.coordinator import Coordinator
+from mlbench.measurement.plan import make_plan
+from mlbench.policy import decide
+from mlbench.probes import Probe
+from mlbench.progress import Progress
+from mlbench.records import (
+    Arm,
+    ArmResult,
+    Decision,
+    Measurement,
+    Notice,
+    Plan,
+    Quality,
+    Recipe,
+    Role,
+    Study,
+)
+from mlbench.reporting import render_html, render_markdown, render_note
+from mlbench.tracking import OpenStudy, Promotion, connect, promote, publish, study_url
+from mlbench.variants.build import build
+from mlbench.variants.store import Store
+from mlbench.workloads import Workload
+from mlbench.workloads.prepare import prepare
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a study left behind.
+
+    Attributes:
+        run_id: The study's run in MLflow.
+        study: The record, as it is stored there.
+        exit_code: What the command should exit with.
+        links: Where to look next, one line each.
+        promotion: What happened in the registry, if anything was to happen.
+    """
+
+    run_id: str
+    study: Study
+    exit_code: ExitCode
+    links: tuple[str, ...]
+    promotion: Promotion | None = None
+
+
+def run_study(composition: Composition, progress: Progress) -> Outcome:
+    """Run a study: build the arms, measure them side by side, decide, and leave everything in MLflow.
+
+    An interruption (Ctrl-C or SIGTERM) while measuring ends the workers, keeps what was measured, and closes the runs
+    as KILLED.
+
+    Args:
+        composition: The validated configuration.
+        progress: Told what is going on.
+
+    Raises:
+        InputError: MLflow cannot be reached, or the data is not fit. Nothing was measured.
+        MlbenchError: The baseline cannot be built, or the evidence cannot be delivered.
+        KeyboardInterrupt: Interrupted before there was anything to keep.
+    """
+    config = composition.config
+    begun, created = time.monotonic(), datetime.now(UTC)
+    name = config.name or f"{config.workload.name}-{created:%Y%m%d-%H%M%S}"
+    tracker = connect(config.tracking)
+    with _terminable(), closing_runs(tracker.open_study(name, composition.record, composition.overrides)) as runs:
+        progress.phase("Preparing the workload")
+        store = Store(config.cache_dir)
+        workload = prepare(config.workload, store, progress.step)
+        arms, failed = _build_arms(config, workload, store, progress, runs)
+        plan = _plan(config, arms)
+        measurement = _measure(plan, arms, workload, config, progress)
+        progress.phase("Deciding")
+        study = _conclude(composition, name, created, workload, arms, failed, measurement, time.monotonic() - begun)
+        progress.phase("Publishing to MLflow")
+        samples = headline_samples(measurement)
+        publish(
+            study,
+            measurement,
+            runs,
+            arms={arm.name: arm for arm in arms},
+            example={key: values[:3] for key, values in workload.data.test.inputs.items()},
+            report_html=render_html(study, samples),
+            report_markdown=render_markdown(study),
+            note=render_note(study),
+            log_models=config.tracking.log_models,
+        )
+        promotion = _promote(runs.run_id, study, config)
+    return Outcome(runs.run_id, study, _exit_code(study, config), _links(tracker, runs, study, promotion), promotion)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the stages
+
+
+def _build_arms(
+    config: StudyConfig, workload: Workload, store: Store, progress: Progress, runs: OpenStudy
+) -> tuple[list[Arm], list[ArmResult]]:
+    """Every arm that can be built, the baseline first, and a failed result for every one that cannot."""
+    arms: list[Arm] = []
+    failed: list[ArmResult] = []
+    wanted = recipes(config)
+    for number, recipe in enumerate(wanted):
+        role: Role = "variant" if number else "baseline"
+        progress.phase(f"Building {recipe.name} ({number + 1} of {len(wanted)})")
+        runs.open_arm(recipe.name, role)
+        try:
+            arms.append(_arm(recipe, role, workload, store, progress.step))
+        except BuildError as error:
+            if role == "baseline":
+                raise MlbenchError(f"the baseline cannot be built: {error}") from error
+            progress.notice(f"{recipe.name} failed: {error}")
+            failed.append(ArmResult(recipe.name, role, recipe, status="failed", failure=str(error)))
+    return arms, failed
+
+
+def _arm(recipe: Recipe, role: Role, workload: Workload, store: Store, step: Callable[[str], None]) -> Arm:
+    return Arm(recipe.name, role, recipe, build(recipe, workload, store, step), recipe.runtime)
+
+
+def _plan(config: StudyConfig, arms: Sequence[Arm]) -> Plan:
+    return make_plan([arm.name for arm in arms], arms[0].name, config.scenario, config.protocol, config.seed)
+
+
+def _measure(
+    plan: Plan, arms: Sequence[Arm], workload: Workload, config: StudyConfig, progress: Progress
+) -> Measurement:
+    """Measure the plan on the test split, with every probe that is available."""
+    progress.phase("Measuring")
+    begun = time.monotonic()
+
+    def report(trial: int, share: float) -> None:
+        spent = time.monotonic() - begun
+        progress.trial(trial + 1, plan.trials, share, spent / share - spent if share else None)
+
+    with _started(config.probes.names) as (probes, absent, energy_source):
+        measured = Coordinator(
+            plan,
+            arms,
+            workload.data.test.inputs,
+            workload.data.test.labels,
+            probes=probes,
+            turn_timeout_s=config.protocol.turn_timeout_s,
+            report=report,
+        ).run(absent=absent, energy_source=energy_source)
+    for loss in measured.lost:
+        progress.notice(f"{loss.arm}, trial {loss.trial + 1} of {plan.trials} lost: {loss.reason}")
+    return measured
+
+
+@contextmanager
+def _started(names: Sequence[str]) -> Iterator[tuple[list[Probe], dict[str, str], str]]:
+    """The probes that can be read here, started; for the others a reason per metric; where energy comes from."""
+    probes: list[Probe] = []
+    absent: dict[str, str] = {}
+    energy_source = "absent"
+    chosen: Mapping[str, Probe] = {name: registry.load("probe", name)() for name in registry.entries("probe")}
+    try:
+        for name, probe in chosen.items():
+            reason = probe.available() if name in names else f"the probe '{name}' is not among probes.names"
+            if reason is not None:
+                absent |= dict.fromkeys(probe.provides, reason)
+                continue
+            probe.start()
+            probes.append(probe)
+            if "energy/joules_per_sample" in probe.provides:
+                energy_source = probe.source()
+        yield probes, absent, energy_source
+    finally:
+        for probe in probes:
+            probe.stop()
+
+
+def _conclude(
+    composition: Composition,
+    name: str,
+    created: datetime,
+    workload: Workload,
+    arms: Sequence[Arm],
+    failed: Sequence[ArmResult],
+    measurement: Measurement,
+    wall_seconds: float,
+) -> Study:
+    """From measurement to decision."""
+    config = composition.config
+    noise = machine_noise.judge(measurement.turns, len(os.sched_getaffinity(0)))
+    qualities = _qualities(config, workload, measurement)
+    results = (*analyse(measurement, arms, qualities, config.protocol, noise), *failed)
+    loud = machine_noise.notice(noise)
+    data_notes = (Notice("data", note) for note in workload.info.data.notes)
+    return Study(
+        name=name,
+        created=created.isoformat(timespec="seconds"),
+        version=mlbench.__version__,
+        config=composition.record,
+        overrides=composition.overrides,
+        workload=workload.info,
+        plan=measurement.plan,
+        environment=environment(),
+        arms=results,
+        decision=_decision(config, results),
+        noise=noise,
+        warnings=(*composition.warnings, *data_notes, *([loud] if loud else [])),
+        wall_seconds=round(wall_seconds, 3),
+        energy_source=measurement.energy_source,
+        status="finished" if measurement.complete else "interrupted",
+    )
+
+
+def _qualities(config: StudyConfig, workload: Workload, measurement: Measurement) -> dict[str, Quality]:
+    """Quality of every arm that answered for the whole test set, paired with the baseline's answers."""
+    task = registry.load("task", config.workload.task)()
+    predictions = {item.arm: item for item in measurement.predictions}
+    baseline = predictions.get(measurement.plan.baseline)
+    return {
+        name: task.evaluate(
+            item,
+            baseline if name != measurement.plan.baseline else None,
+            workload.info.data.classes,
+            config.seed,
+        )
+        for name, item in predictions.items()
+    }
+
+
+def _decision(config: StudyConfig, results: Sequence[ArmResult]) -> Decision:
+    return decide(config.policy, results)
+
+
+def _promote(run_id: str, study: Study, config: StudyConfig) -> Promotion | None:
+    """Put the winner into the registry, where the configuration and the decision say so."""
+    if not config.registry.promote or study.decision.outcome != "promote" or not config.tracking.log_models:
+        return None
+    return promote(run_id, config.registry)
+
+
+def _exit_code(study: Study, config: StudyConfig) -> ExitCode:
+    if study.status == "interrupted" or study.baseline.status == "failed":
+        return ExitCode.FAILURE
+    if not config.policy.enforce:
+        return ExitCode.DONE
+    codes = {"promote": ExitCode.DONE, "hold": ExitCode.POLICY_NOT_MET, "inconclusive": ExitCode.INCONCLUSIVE}
+    return codes[study.decision.outcome]
+
+
+def headline_samples(measurement: Measurement) -> dict[str, npt.NDArray[np.int64]]:
+    """Every timed call at the headline batch size by arm, nanoseconds, shape (calls,)."""
+    found: dict[str, list[npt.NDArray[np.int64]]] = {}
+    for turn in measurement.turns:
+        if turn.batch_size == measurement.plan.headline:
+            found.setdefault(turn.arm, []).append(turn.timed_ns)
+    return {name: np.concatenate(calls) for name, calls in found.items()}
+
+
+def _links(tracker: Any, runs: OpenStudy, study: Study, promotion: Promotion | None) -> tuple[str, ...]:
+    lines = [f"mlbench ui                      # browse it: {study_url(tracker, runs.run_id)}"]
+    lines.append(f"mlbench show {study.name}")
+    if promotion is not None:
+        lines.append(f"registered: {promotion.sentence}")
+    return tuple(lines)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# endings
+
+
+@contextmanager
+def closing_runs(runs: OpenStudy) -> Iterator[OpenStudy]:
+    """Whatever ends the study, no run stays open: KILLED after an interruption, FAILED after an error."""
+    try:
+        yield runs
+    except KeyboardInterrupt:
+        runs.kill()
+        raise
+    except BaseException as error:
+        runs.fail(error)
+        raise
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a study like Ctrl-C does: workers gone, runs closed, what was measured kept."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: signals are somebody else's business
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
