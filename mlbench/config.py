@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
 
-_FORBID: dict[str, str] = {"extra": "forbid"}
+# A number is fine where text is wanted (a study named 2024); infinity and not-a-number are never fine.
+_FORBID: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False, "coerce_numbers_to_str": True}
 
 PositiveInt = Annotated[int, Ge(1)]
 Fraction = Annotated[float, Gt(0), Lt(1)]
@@ -21,7 +22,7 @@ Fraction = Annotated[float, Gt(0), Lt(1)]
 class TrainConfig:
     """How a torch model is trained or fine-tuned; deterministic, and it never sees the test set."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     epochs: PositiveInt = 12
     learning_rate: Annotated[float, Gt(0)] = 3e-3
     batch_size: PositiveInt = 64
@@ -35,7 +36,7 @@ class TrainConfig:
 class ModelConfig:
     """The workload's model. ``factory`` is the one key that names code to run: ``package.module:function``."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     source: str = "torch_factory"
     factory: str | None = None
     args: dict[str, Any] = field(default_factory=dict)
@@ -47,7 +48,7 @@ class ModelConfig:
 class DataConfig:
     """The workload's dataset: a registered source, its options, and how it is split (stratified, seeded)."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     source: str
     options: dict[str, Any] = field(default_factory=dict)
     rows: PositiveInt | None = None
@@ -60,7 +61,7 @@ class DataConfig:
 class WorkloadConfig:
     """What is benchmarked: model + dataset + task."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     name: str
     model: ModelConfig
     data: DataConfig
@@ -71,7 +72,7 @@ class WorkloadConfig:
 class RuntimeConfig:
     """How an arm is served; see :class:`mlbench.records.RuntimeSettings`."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     name: str = "auto"
     threads: PositiveInt | None = None
     inter_threads: PositiveInt = 1
@@ -83,7 +84,7 @@ class RuntimeConfig:
 class RecipeConfig:
     """A recipe: steps in order (each a mapping with ``name`` and the step's own parameters) and runtime settings."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     steps: tuple[dict[str, Any], ...] = ()
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     description: str = ""
@@ -93,7 +94,7 @@ class RecipeConfig:
 class BaselineConfig:
     """The arm that everything is compared against: a recipe with a name."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     name: str = "baseline"
     steps: tuple[dict[str, Any], ...] = ()
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
@@ -107,7 +108,7 @@ class ScenarioConfig:
     Each batch size is one condition; the first is the headline for latency, the largest for throughput.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     name: Literal["batches"] = "batches"
     batch_sizes: Annotated[tuple[PositiveInt, ...], Len(1)] = (1, 32)
 
@@ -121,7 +122,7 @@ class ProtocolConfig:
     gives no answer for ``turn_timeout_s`` is ended and its trial is lost.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     name: str = "default"
     trials: PositiveInt = 10
     rounds: Annotated[int, Ge(2)] = 10
@@ -142,7 +143,7 @@ class ProtocolConfig:
 class ProbesConfig:
     """Which sources of hardware figures are asked; each says by itself when it is not available."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     names: tuple[str, ...] = ("machine", "gpu", "energy")
 
 
@@ -155,7 +156,7 @@ class ConstraintConfig:
     (``unit: units``).
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     metric: str
     against: Literal["baseline", "absolute"] = "baseline"
     unit: Literal["points", "percent", "units"] = "units"
@@ -167,7 +168,7 @@ class ConstraintConfig:
 class ObjectiveConfig:
     """What decides between the arms that meet every constraint."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     metric: str = "latency/p50_ms"
     goal: Literal["minimize", "maximize"] = "minimize"
     require_better: bool = True
@@ -177,7 +178,7 @@ class ObjectiveConfig:
 class PolicyConfig:
     """The user's goals. With ``enforce`` the exit code says whether they were met."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     name: str
     constraints: tuple[ConstraintConfig, ...] = ()
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -188,7 +189,7 @@ class PolicyConfig:
 class TrackingConfig:
     """Where the evidence goes. ``uri: null`` is MLflow's own default; ``log_models`` keeps every arm's artifact."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     uri: str | None = None
     experiment: str = "mlbench"
     log_models: bool = True
@@ -198,7 +199,7 @@ class TrackingConfig:
 class RegistryConfig:
     """Where the winner goes. ``model_name: null`` means ``mlbench-<workload>``; ``promote: false`` only decides."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     model_name: str | None = None
     alias: str = "champion"
     promote: bool = True
@@ -208,7 +209,7 @@ class RegistryConfig:
 class StudyConfig:
     """A whole study, as composed. ``threads`` is the default for every arm; an arm's own runtime may differ."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = _FORBID
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     workload: WorkloadConfig
     baseline: BaselineConfig
     variants: dict[str, RecipeConfig]
