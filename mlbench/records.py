@@ -365,11 +365,15 @@ class Verdict:
         equivalence: The same ratio with the 90 % interval that the equivalence test reads.
         margin: Equivalence margin as a ratio minus one (0.03 is 3 %).
         p_value, p_adjusted: Two-sided p of "no difference", and after Holm over the study's variants.
+        equivalence_p: p of the equivalence test (the larger of two one-sided ones), before Holm.
         rank_p: Wilcoxon signed-rank p over trials, a cross-check.
         trials: Trials that took part.
         trials_needed: Trials that would settle an inconclusive answer, where that can be said.
         cpu_ratio: The same estimate from process CPU time instead of wall time.
         reason: Why, when the call is not plain from the interval.
+        lower_is_better: Direction of the metric, so that ``faster`` reads "better" either way.
+        withheld: The evidence is not fit for any answer (too few trials, wall and CPU time disagree), so not even
+            the interval may be used to decide.
     """
 
     metric: str
@@ -384,6 +388,9 @@ class Verdict:
     trials_needed: int | None = None
     cpu_ratio: Estimate | None = None
     reason: str = ""
+    equivalence_p: float | None = None
+    lower_is_better: bool = True
+    withheld: bool = False
 
 
 @dataclass(frozen=True, slots=True)

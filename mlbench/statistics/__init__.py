@@ -1,1 +1,28 @@
-"""Estimates, intervals and verdicts: pure numpy and scipy."""
+"""Estimates, intervals and verdicts: pure numpy and scipy. The method in prose is docs/method.md."""
+
+from __future__ import annotations
+
+from mlbench.statistics._bootstrap import Statistic, bootstrap_interval
+from mlbench.statistics._estimates import trial_estimate
+from mlbench.statistics._holm import adjusted, holm
+from mlbench.statistics._percentiles import min_samples, percentile, supported
+from mlbench.statistics._proportions import mcnemar_exact, tango, wilson
+from mlbench.statistics._verdict import MIN_TRIALS, compare, paired_log_ratios, withhold
+
+__all__ = [
+    "MIN_TRIALS",
+    "Statistic",
+    "adjusted",
+    "bootstrap_interval",
+    "compare",
+    "holm",
+    "mcnemar_exact",
+    "min_samples",
+    "paired_log_ratios",
+    "percentile",
+    "supported",
+    "tango",
+    "trial_estimate",
+    "wilson",
+    "withhold",
+]

@@ -1,0 +1,161 @@
+"""Every public metric: name, unit, direction, definition.
+
+The names are a contract; docs/metrics.md is made from this.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["lower", "higher", "none"]
+"""Which is better; ``none`` where neither is in itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricInfo:
+    """One metric.
+
+    Attributes:
+        name: Public name, as in MLflow; without prefix where a task lists its own metrics.
+        unit: ``ms``, ``1/s``, ``MiB``, ``fraction`` (0 to 1), ``ratio``, ``%`` ...; empty for none.
+        direction: Which is better.
+        definition: One sentence.
+        exact: A plain fact without sampling error, so that it has no interval and needs none.
+    """
+
+    name: str
+    unit: str
+    direction: Direction
+    definition: str
+    exact: bool = False
+
+
+CLASSIFICATION: tuple[MetricInfo, ...] = (
+    MetricInfo("accuracy", "fraction", "higher", "Share of test items whose predicted class is the true one."),
+    MetricInfo(
+        "precision_macro",
+        "fraction",
+        "higher",
+        "Mean over classes of the share of right ones among the items predicted as the class (0 if there are none).",
+    ),
+    MetricInfo(
+        "recall_macro",
+        "fraction",
+        "higher",
+        "Mean over classes of the share of the class's items that are predicted as it (balanced accuracy).",
+    ),
+    MetricInfo("f1_macro", "fraction", "higher", "Mean over classes of F1, the harmonic mean of precision and recall."),
+    MetricInfo("precision_weighted", "fraction", "higher", "Mean of precision over classes, weighted by class size."),
+    MetricInfo(
+        "recall_weighted", "fraction", "higher", "Mean of recall over classes, weighted by class size; it is accuracy."
+    ),
+    MetricInfo("f1_weighted", "fraction", "higher", "Mean of F1 over classes, weighted by class size."),
+)
+"""Metrics of the task ``classification``, without prefix. Classes are those that occur in the test set."""
+
+AGREEMENT: tuple[MetricInfo, ...] = (
+    MetricInfo(
+        "flip_rate", "fraction", "lower", "Share of test items whose predicted class differs from the baseline."
+    ),
+    MetricInfo(
+        "became_wrong", "fraction", "lower", "Share of test items that the baseline has right and the arm wrong."
+    ),
+    MetricInfo(
+        "became_right", "fraction", "higher", "Share of test items that the baseline has wrong and the arm right."
+    ),
+    MetricInfo("max_abs_diff", "", "lower", "Largest absolute difference of one output to the baseline's.", exact=True),
+    MetricInfo("cosine", "", "higher", "Mean over test items of the cosine between the output row and the baseline's."),
+)
+"""Agreement with the baseline, without prefix."""
+
+
+def _with_prefix(prefix: str, rows: tuple[MetricInfo, ...]) -> tuple[MetricInfo, ...]:
+    return tuple(dataclasses.replace(row, name=f"{prefix}/{row.name}") for row in rows)
+
+
+METRICS: tuple[MetricInfo, ...] = (
+    MetricInfo("latency/p50_ms", "ms", "lower", "Median time of one call at the headline batch size, typical trial."),
+    MetricInfo("latency/p90_ms", "ms", "lower", "90th percentile of single calls at the headline batch size."),
+    MetricInfo("latency/p95_ms", "ms", "lower", "95th percentile of single calls at the headline batch size."),
+    MetricInfo("latency/p99_ms", "ms", "lower", "99th percentile of single calls at the headline batch size."),
+    MetricInfo("latency/mean_ms", "ms", "lower", "Mean time of one call at the headline batch size, typical trial."),
+    MetricInfo(
+        "latency/load_ms", "ms", "lower", "Loading the artifact in a fresh process, after the runtime's own import."
+    ),
+    MetricInfo(
+        "latency/first_call_ms", "ms", "lower", "The first call of a fresh process, at the headline batch size."
+    ),
+    MetricInfo(
+        "throughput/samples_per_s", "1/s", "higher", "Items per second at the largest batch size, back to back."
+    ),
+    *_with_prefix("quality", CLASSIFICATION),
+    *_with_prefix("agreement", AGREEMENT),
+    MetricInfo(
+        "memory/peak_rss_mib", "MiB", "lower", "Peak resident memory of the worker process after its calls (VmHWM)."
+    ),
+    MetricInfo(
+        "memory/load_peak_mib", "MiB", "lower", "Peak resident memory of the worker after loading the artifact."
+    ),
+    MetricInfo(
+        "memory/import_rss_mib", "MiB", "lower", "Resident memory after the runtime's import, before the artifact."
+    ),
+    MetricInfo("memory/gpu_peak_mib", "MiB", "lower", "Largest GPU memory of the worker seen after its turns (NVML)."),
+    MetricInfo("memory/disk_mib", "MiB", "lower", "Size of all files that serving needs.", exact=True),
+    MetricInfo("cpu/utilization_pct", "%", "none", "CPU time over wall time of timed calls; 100 is one whole CPU."),
+    MetricInfo(
+        "cpu/time_per_call_ms", "ms", "lower", "CPU time of the worker process per call at the headline batch size."
+    ),
+    MetricInfo("gpu/utilization_pct", "%", "none", "GPU utilisation at the ends of turns (NVML)."),
+    MetricInfo("gpu/power_w", "W", "lower", "GPU power at the ends of turns (NVML)."),
+    MetricInfo(
+        "energy/joules_per_sample",
+        "J",
+        "lower",
+        "Energy per item above the idle machine, from the counter in the tag mlbench.energy.source.",
+    ),
+    MetricInfo(
+        "vs_baseline/speedup_p50", "ratio", "higher", "p50 of the baseline over p50 of the arm, paired by round."
+    ),
+    MetricInfo(
+        "vs_baseline/speedup_p95", "ratio", "higher", "p95 of the baseline over p95 of the arm, paired by trial."
+    ),
+    MetricInfo(
+        "vs_baseline/speedup_throughput", "ratio", "higher", "Throughput of the arm over that of the baseline, paired."
+    ),
+    MetricInfo(
+        "vs_baseline/peak_rss_ratio", "ratio", "lower", "Peak memory of the arm over that of the baseline, by trial."
+    ),
+    MetricInfo(
+        "vs_baseline/disk_ratio", "ratio", "lower", "File size of the arm over that of the baseline.", exact=True
+    ),
+    *(
+        MetricInfo(
+            f"vs_baseline/{row.name}_delta",
+            "fraction",
+            row.direction,
+            f"{row.name} of the arm minus that of the baseline, paired on the same test items.",
+        )
+        for row in CLASSIFICATION
+    ),
+)
+"""One value per arm. Where a metric has an interval its bounds are logged too, with ``_low`` and ``_high`` appended."""
+
+SERIES: tuple[MetricInfo, ...] = (
+    MetricInfo("by_batch/p50_ms", "ms", "lower", "Median time of one call at this batch size."),
+    MetricInfo("by_batch/samples_per_s", "1/s", "higher", "Items per second at this batch size."),
+    MetricInfo("by_batch/peak_rss_mib", "MiB", "lower", "Peak resident memory after the turns of this batch size."),
+    MetricInfo(
+        "by_batch/speedup_p50", "ratio", "higher", "p50 of the baseline over p50 of the arm at this batch size."
+    ),
+)
+"""One point per batch size; the step of the series is the batch size."""
+
+NAMES: tuple[str, ...] = tuple(row.name for row in METRICS)
+"""What a policy may name."""
+
+
+def info(name: str) -> MetricInfo | None:
+    """The metric or series of that public name, or None."""
+    return next((row for row in (*METRICS, *SERIES) if row.name == name), None)
