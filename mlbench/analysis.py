@@ -176,15 +176,33 @@ def _latency(name: str, figures: _Figures) -> tuple[dict[str, Estimate], dict[st
         THROUGHPUT: _throughput(name, plan.largest, figures),
     }
     absent: dict[str, str] = {}
-    calls = figures.calls(name, plan.headline)
     for metric, level in PERCENTILES.items():
-        estimate = statistics.percentile(calls, level)
+        estimate = _percentile(name, level, figures)
         if estimate is None:
-            needed = statistics.min_samples(level)
-            absent[metric] = f"{len(calls)} calls do not support this percentile: at least {needed} are needed"
+            calls, needed = len(figures.calls(name, plan.headline)), statistics.min_samples(level)
+            absent[metric] = f"{calls} calls do not support this percentile: at least {needed} are needed"
         else:
             metrics[metric] = replace(estimate, unit="ms")
     return metrics, absent
+
+
+def _percentile(name: str, level: float, figures: _Figures) -> Estimate | None:
+    """One percentile of single calls: over trials where each trial supports it alone, else of all calls together."""
+    tails = _tails(name, level, figures, figures.trials(name))
+    if tails is not None:
+        return statistics.trial_estimate(tails / 1e6, "ms")
+    return statistics.percentile(figures.calls(name, figures.plan.headline), level)
+
+
+def _tails(name: str, level: float, figures: _Figures, trials: Sequence[int]) -> Floats | None:
+    """A percentile of each trial's calls in ns, shape (trials,); None where a trial alone does not support it."""
+    values = []
+    for trial in trials:
+        calls = np.concatenate([turn.timed_ns for turn in figures.turns(name, figures.plan.headline, trial)])
+        if not statistics.supported(len(calls), level):
+            return None
+        values.append(np.quantile(calls, level))
+    return np.array(values)
 
 
 def _throughput(name: str, batch_size: int, figures: _Figures) -> Estimate:
@@ -307,27 +325,12 @@ def _verdicts(
             margin=MEMORY_MARGIN,
             alpha=protocol.alpha,
         )
-        tail = _tail_ratios(figures, baseline, name, trials)
-        if tail is not None:
-            found[P95][name] = statistics.compare(tail, metric=P95, margin=TAIL_MARGIN, alpha=protocol.alpha)
+        mine, theirs = (_tails(arm, PERCENTILES[P95], figures, trials) for arm in (name, baseline))
+        if mine is not None and theirs is not None:
+            found[P95][name] = statistics.compare(
+                np.log(mine / theirs), metric=P95, margin=TAIL_MARGIN, alpha=protocol.alpha
+            )
     return {metric: statistics.holm(calls, protocol.alpha) for metric, calls in found.items()}
-
-
-def _tail_ratios(figures: _Figures, baseline: str, name: str, trials: Sequence[int]) -> Floats | None:
-    """Log ratios of each trial's p95, where a trial alone has the calls to support one."""
-    size = figures.plan.headline
-
-    def tails(arm: str) -> Floats | None:
-        values = []
-        for trial in trials:
-            calls = np.concatenate([turn.timed_ns for turn in figures.turns(arm, size, trial)])
-            if not statistics.supported(len(calls), 0.95):
-                return None
-            values.append(np.quantile(calls, 0.95))
-        return np.log(values)
-
-    mine, theirs = tails(name), tails(baseline)
-    return None if mine is None or theirs is None else mine - theirs
 
 
 def _with_comparison(
