@@ -1,0 +1,372 @@
+"""What every output shows of a study: one reading of the record, as plain unescaped text.
+
+Terminal, page and Markdown only lay this out (and escape it); what is said is decided here.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlbench.records import ArmResult, Estimate, Study, Verdict
+from mlbench.reporting import text
+
+HEADLINE = "latency/p50_ms"
+SHOWN = (
+    "latency/p50_ms",
+    "latency/p95_ms",
+    "latency/p99_ms",
+    "throughput/samples_per_s",
+    "memory/disk_mib",
+    "memory/peak_rss_mib",
+)
+MINIMUM_TRIALS = 6  # under this many trials the method gives no verdict
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRow:
+    """One arm of the decision table, every cell as text; ``-`` where there is no number.
+
+    Attributes:
+        mark: ``ship`` for the winner, else the role where it is not ``variant``, else empty.
+        verdict: The call on p50 in plain words, ``baseline`` for the baseline, ``failed`` for a failed arm.
+        speedup: Times faster than the baseline at p50, with its interval.
+        quality, quality_delta: The headline quality metric, and its difference to the baseline in points.
+        reason: What the policy made of this arm, or why it failed.
+    """
+
+    name: str
+    role: str
+    mark: str
+    p50: str
+    p95: str
+    p99: str
+    throughput: str
+    quality: str
+    quality_delta: str
+    size: str
+    memory: str
+    verdict: str
+    speedup: str
+    reason: str
+
+
+def quality_metric(study: Study) -> str:
+    """Name, without prefix, of the quality metric to show: the policy's, else accuracy, else the first there is."""
+    known = list(dict.fromkeys(name for arm in study.arms if arm.quality for name in arm.quality.metrics))
+    constraints = study.decision.policy.get("constraints")
+    for constraint in constraints if isinstance(constraints, list | tuple) else ():
+        metric = str(constraint.get("metric", "")) if isinstance(constraint, Mapping) else ""
+        prefix, _, name = metric.partition("/")
+        if prefix == "quality" and name in known:
+            return name
+    return "accuracy" if "accuracy" in known or not known else known[0]
+
+
+def quality_of(arm: ArmResult, name: str) -> Estimate | None:
+    """An arm's quality metric by name without prefix."""
+    if arm.quality is not None and name in arm.quality.metrics:
+        return arm.quality.metrics[name]
+    return arm.metrics.get(f"quality/{name}")
+
+
+def quality_text(estimate: Estimate | None, *, with_interval: bool = False) -> str:
+    """A quality metric: in percent where it is a share of items, plain otherwise."""
+    if estimate is None:
+        return text.DASH
+    if 0 <= estimate.value <= 1 and (estimate.high is None or estimate.high <= 1):
+        return text.percent(estimate, with_interval=with_interval)
+    return text.interval(estimate) if with_interval else text.number(estimate.value)
+
+
+def rows(study: Study) -> tuple[ArmRow, ...]:
+    """The decision table, in the study's order of arms."""
+    name = quality_metric(study)
+    reasons = {judgement.arm: judgement.reason for judgement in study.decision.judgements}
+    return tuple(_row(study, arm, name, reasons.get(arm.name, "")) for arm in study.arms)
+
+
+def _row(study: Study, arm: ArmResult, quality: str, reason: str) -> ArmRow:
+    verdict = arm.verdicts.get(HEADLINE)
+    delta = arm.quality.deltas.get(quality) if arm.quality is not None else None
+    return ArmRow(
+        name=text.plain(arm.name),
+        role=arm.role,
+        mark=_mark(study, arm),
+        p50=text.ms(arm.metrics.get("latency/p50_ms")),
+        p95=text.ms(arm.metrics.get("latency/p95_ms")),
+        p99=text.ms(arm.metrics.get("latency/p99_ms")),
+        throughput=_value(arm, "throughput/samples_per_s"),
+        quality=quality_text(quality_of(arm, quality)),
+        quality_delta=text.points(delta),
+        size=text.mib(arm.metrics.get("memory/disk_mib") or disk_mib(arm)),
+        memory=text.mib(arm.metrics.get("memory/peak_rss_mib")),
+        verdict=_verdict_word(arm, verdict),
+        speedup=text.times(text.improvement(verdict)) if verdict else text.DASH,
+        reason=text.plain(arm.failure if arm.status == "failed" else reason),
+    )
+
+
+def _mark(study: Study, arm: ArmResult) -> str:
+    if study.decision.outcome == "promote" and arm.name == study.decision.winner:
+        return "ship"
+    return "" if arm.role == "variant" else arm.role
+
+
+def _value(arm: ArmResult, metric: str) -> str:
+    estimate = arm.metrics.get(metric)
+    return text.number(estimate.value if estimate else None)
+
+
+def _verdict_word(arm: ArmResult, verdict: Verdict | None) -> str:
+    if arm.status == "failed":
+        return "failed"
+    if arm.role == "baseline":
+        return "baseline"
+    return text.call_name(verdict.call, verdict.metric) if verdict else text.DASH
+
+
+def disk_mib(arm: ArmResult) -> Estimate | None:
+    """Size of the files that serving needs, from the artifact's own record."""
+    return Estimate(arm.artifact.size_bytes / 2**20, unit="MiB") if arm.artifact is not None else None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# sentences
+
+
+def headline(study: Study) -> str:
+    """The decision in a few words."""
+    if study.decision.outcome == "promote" and study.decision.winner is not None:
+        return f"Ship {text.plain(study.decision.winner)}"
+    if study.decision.outcome == "hold":
+        return f"Keep {text.plain(study.baseline.name)}"
+    return "No decision yet"
+
+
+def state(study: Study) -> str:
+    """One sentence about an interrupted study; empty when it finished."""
+    if study.status == "finished":
+        return ""
+    return "This study was interrupted: what follows rests on the part that was measured, and decides nothing."
+
+
+def verdict_notes(study: Study) -> tuple[str, ...]:
+    """One sentence for each verdict that is not plain from its interval."""
+    notes = []
+    for arm in study.arms:
+        verdict = arm.verdicts.get(HEADLINE)
+        if verdict is None or not (verdict.reason or verdict.call == "inconclusive"):
+            continue
+        sentence = f"{text.plain(arm.name)}: {text.call_name(verdict.call, verdict.metric)}"
+        if verdict.reason:
+            sentence += f", {text.plain(verdict.reason)}"
+        if verdict.trials_needed is not None and "would settle" not in verdict.reason:
+            sentence += f"; about {text.count(verdict.trials_needed, 'trial')} would settle it"
+        notes.append(sentence)
+    return tuple(notes)
+
+
+def failures(study: Study) -> tuple[tuple[str, str, str], ...]:
+    """Arms without a complete result: name, status, reason."""
+    return tuple(
+        (text.plain(arm.name), arm.status, text.plain(arm.failure) or "no reason was recorded")
+        for arm in study.arms
+        if arm.status != "ok"
+    )
+
+
+def missing(study: Study) -> tuple[str, ...]:
+    """Why numbers that the tables show as ``-`` are not there; one sentence per metric and reason."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for arm in study.arms:
+        for metric, reason in arm.absent.items():
+            found.setdefault((metric, text.plain(reason)), []).append(text.plain(arm.name))
+    whole = sum(arm.status != "failed" for arm in study.arms)
+    sentences = []
+    for (metric, reason), names in found.items():
+        where = "" if len(names) >= whole > 1 else f" of {text.listing(names)}"
+        sentences.append(f"{text.metric_name(metric)}{where}: {reason}")
+    return tuple(sentences)
+
+
+def shown_missing(study: Study) -> tuple[str, ...]:
+    """:func:`missing`, for the metrics of the decision table alone."""
+    names = {text.metric_name(metric) for metric in SHOWN}
+    return tuple(sentence for sentence in missing(study) if sentence.partition(":")[0].partition(" of ")[0] in names)
+
+
+def noise_sentence(study: Study) -> str:
+    """How steady the machine was, with the evidence."""
+    evidence = "; ".join(text.plain(item) for item in study.noise.evidence)
+    return f"The machine was {study.noise.level}" + (f": {evidence}." if evidence else ".")
+
+
+def warnings(study: Study) -> tuple[tuple[str, str, str], ...]:
+    """Notices as (code, message, what to do next); the machine's noise is one of them where it was not quiet."""
+    found = [(text.plain(note.code), text.plain(note.message), text.plain(note.action)) for note in study.warnings]
+    if study.noise.level != "quiet" and not any("machine" in code for code, _, _ in found):
+        found.append(("machine", noise_sentence(study), "stop other work on this machine and run the study again"))
+    return tuple(found)
+
+
+def level(study: Study) -> float:
+    """Confidence level of the verdicts' intervals."""
+    verdicts = [arm.verdicts[HEADLINE] for arm in study.arms if HEADLINE in arm.verdicts]
+    return next((verdict.ratio.level for verdict in verdicts if verdict.ratio is not None), 0.95)
+
+
+def method(study: Study) -> tuple[str, ...]:
+    """The method in a few sentences, with the numbers of this study's plan."""
+    plan, first = study.plan, study.plan.conditions[0]
+    alpha = 100 * (1 - level(study))
+    margin = next((100 * arm.verdicts[HEADLINE].margin for arm in study.arms if HEADLINE in arm.verdicts), 3.0)
+    trials = (
+        f"{text.count(plan.trials, 'trial')}; in each, one fresh worker process per arm, all loaded before the first "
+        "turn, and exactly one of them running at any time."
+    )
+    rounds = (
+        f"{text.count(first.rounds, 'round')} per trial at batch size {first.batch_size}: every arm takes one turn, "
+        f"in a random order (seed {plan.seed}) and its reverse in the next round. A turn is "
+        f"{text.count(first.discard, 'discarded call')} and {text.count(first.calls, 'timed value')} of at least "
+        f"{text.number(plan.min_value_ns / 1e6)} ms."
+    )
+    warmup = (
+        f"Warm-up of every worker: at least {text.count(plan.warmup_calls, 'call')} and "
+        f"{text.number(plan.warmup_seconds)} s, never analysed."
+    )
+    unit = (
+        "The trial is the unit of analysis: per trial, the median over rounds of the log ratio of turn medians; over "
+        "trials, the mean with its t interval. The baseline is measured in every study."
+    )
+    rule = (
+        f"Verdict: equivalent if the {100 - 2 * alpha:g} % interval lies within {text.number(margin)} % of no "
+        f"difference; slower or faster if the {100 - alpha:g} % interval excludes no difference (Holm over all "
+        "variants); else inconclusive."
+    )
+    quality = (
+        "Quality is paired: the same test items through every arm. Constraints are held against the bound of the "
+        "interval, not the point."
+    )
+    sentences = [trials, rounds, warmup, unit, rule, quality]
+    if plan.trials < MINIMUM_TRIALS:
+        sentences.append(f"Fewer than {MINIMUM_TRIALS} trials give no verdict, whatever the numbers look like.")
+    return tuple(sentences)
+
+
+def reproduce(study: Study) -> str:
+    """The command that runs this study again."""
+    return " ".join(["mlbench run", *(shlex.quote(text.redact(text.plain(item))) for item in study.overrides)])
+
+
+def facts(study: Study) -> tuple[tuple[str, str], ...]:
+    """The study in a few label and value pairs."""
+    data = study.workload.data
+    rows_text = ", ".join(f"{name} {amount:,}" for name, amount in data.rows.items())
+    return (
+        ("study", text.plain(study.name)),
+        ("created", text.plain(study.created)),
+        ("workload", text.plain(study.workload.name)),
+        ("task", text.plain(study.workload.task)),
+        ("data", text.plain(f"{data.source}: {rows_text}")),
+        ("data digest", text.plain(data.digest)),
+        ("model digest", text.plain(study.workload.model_digest)),
+        ("batch sizes", ", ".join(str(size) for size in study.plan.batch_sizes)),
+        ("trials", str(study.plan.trials)),
+        ("machine", study.noise.level),
+        ("energy source", text.plain(study.energy_source)),
+        ("took", text.duration(study.wall_seconds)),
+        ("mlbench", text.plain(study.version)),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# speed against quality
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One arm in the plane of p50 latency (less is better) and quality (more is better).
+
+    ``beaten_by`` names an arm at least as good on both and better on one, by point estimates; None on the front.
+    """
+
+    name: str
+    latency: Estimate
+    quality: Estimate
+    beaten_by: str | None
+
+
+def plane(study: Study) -> tuple[Point, ...]:
+    """All arms that have both p50 latency and the headline quality, with the arm that beats each on both, if any.
+
+    Where several arms beat one, the fastest arm of the front among them is named.
+    """
+    name = quality_metric(study)
+    found: list[tuple[str, Estimate, Estimate]] = []
+    for arm in study.arms:
+        latency, quality = arm.metrics.get(HEADLINE), quality_of(arm, name)
+        if latency is not None and quality is not None and latency.value > 0 and math.isfinite(quality.value):
+            found.append((arm.name, latency, quality))
+    points = []
+    for arm_name, latency, quality in found:
+        better = [
+            (other_latency.value, -other_quality.value, other)
+            for other, other_latency, other_quality in found
+            if other_latency.value <= latency.value
+            and other_quality.value >= quality.value
+            and (other_latency.value, other_quality.value) != (latency.value, quality.value)
+        ]
+        points.append(Point(arm_name, latency, quality, min(better)[2] if better else None))
+    return tuple(points)
+
+
+def plane_sentences(study: Study) -> tuple[str, ...]:
+    """What the plane of speed and quality says, in words."""
+    points = plane(study)
+    front = [text.plain(p.name) for p in sorted(points, key=lambda p: p.latency.value) if p.beaten_by is None]
+    beaten: dict[str, list[str]] = {}
+    for point in points:
+        if point.beaten_by is not None:
+            beaten.setdefault(text.plain(point.beaten_by), []).append(text.plain(point.name))
+    sentences = [f"On the front, fastest first: {text.listing(front)}."] if front else []
+    sentences += [f"Beaten on both by {winner}: {text.listing(names)}." for winner, names in beaten.items()]
+    return tuple(sentences)
+
+
+def quantiles_ms(samples: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Quantiles of nanosecond samples in milliseconds, as values that were observed (no interpolation)."""
+    values: np.ndarray = np.quantile(samples.astype(np.float64), at, method="inverted_cdf") / 1e6
+    return values
+
+
+__all__ = [
+    "HEADLINE",
+    "MINIMUM_TRIALS",
+    "ArmRow",
+    "Point",
+    "disk_mib",
+    "facts",
+    "failures",
+    "headline",
+    "level",
+    "method",
+    "missing",
+    "noise_sentence",
+    "plane",
+    "plane_sentences",
+    "quality_metric",
+    "quality_of",
+    "quality_text",
+    "quantiles_ms",
+    "reproduce",
+    "rows",
+    "shown_missing",
+    "state",
+    "verdict_notes",
+    "warnings",
+]
