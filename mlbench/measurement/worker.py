@@ -20,6 +20,7 @@ import numpy.typing as npt
 from mlbench.errors import MlbenchError, WorkerError
 from mlbench.measurement.clock import Clock, MonotonicClock
 from mlbench.measurement.wire import Arrays, Channel, ChannelClosedError, artifact_from_dict, settings_from_dict
+from mlbench.runtimes.loading import open_session, runtime_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,9 +65,9 @@ class Worker:
         find_runtime: Runtime for an artifact format and settings; mlbench's registry unless a test says otherwise.
     """
 
-    def __init__(self, clock: Clock, find_runtime: FindRuntime | None = None) -> None:
+    def __init__(self, clock: Clock, find_runtime: FindRuntime = runtime_for) -> None:
         self._clock = clock
-        self._find_runtime = find_runtime or _registered
+        self._find_runtime = find_runtime
         self._session: Session | None = None
         self._inputs: dict[str, npt.NDArray[Any]] = {}
         self._pools: dict[int, list[Any]] = {}
@@ -100,13 +101,12 @@ class Worker:
     def _load(self, message: dict[str, Any]) -> Reply:
         artifact = artifact_from_dict(message["artifact"])
         settings = settings_from_dict(message["settings"])
-        runtime = self._find_runtime(artifact.format, settings)
         # reading the items is not loading the model
         self._inputs = {
             spec.name: np.load(Path(message["inputs"]) / f"{index}.npy") for index, spec in enumerate(artifact.inputs)
         }
         start = self._clock.now_ns()
-        self._session = runtime.load(artifact, settings)
+        self._session = open_session(artifact, settings, self._find_runtime)
         load_ns = self._clock.now_ns() - start
         load_peak = memory_mib("VmHWM")
         prepared = self._pool(message["batch_size"])[0]
@@ -206,12 +206,6 @@ class Worker:
     def _report(self, _message: dict[str, Any]) -> Reply:
         modules = sorted({name.partition(".")[0] for name in sys.modules})
         return {"modules": modules, "effective": self._loaded.effective()}, {}
-
-
-def _registered(artifact_format: str, settings: RuntimeSettings) -> Runtime:
-    from mlbench.runtimes.loading import runtime_for
-
-    return runtime_for(artifact_format, settings)
 
 
 def serve(channel: Channel, worker: Worker) -> None:

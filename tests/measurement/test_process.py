@@ -180,4 +180,5 @@ def test_thread_pools_are_pinned_and_the_import_path_is_the_coordinators() -> No
     environment = worker_environment(3, {"PATH": "p", "OMP_NUM_THREADS": "9"})
     assert environment["OMP_NUM_THREADS"] == environment["OPENBLAS_NUM_THREADS"] == "3"
     assert environment["PATH"] == "p"
-    assert environment["PYTHONPATH"].split(os.pathsep)[: len(sys.path)][-1] == sys.path[-1]
+    path = environment["PYTHONPATH"].split(os.pathsep)
+    assert path[: len(set(sys.path))] == list(dict.fromkeys(sys.path))

@@ -180,6 +180,11 @@ def test_measuring_before_loading_is_refused(setup: Setup) -> None:
         setup.ask("report")
 
 
+def test_a_delayed_artifact_really_takes_its_share_longer(setup: Setup) -> None:
+    setup.load_message["artifact"]["meta"] = {"delay_percent": 50}
+    assert setup.load()["effective"] == {"runtime": "fake", "delay_percent": 50}
+
+
 def test_missing_high_water_mark_is_an_error_not_a_zero(tmp_path: Path) -> None:
     status = tmp_path / "status"
     status.write_text("VmRSS:\t 2048 kB\n")
