@@ -104,3 +104,9 @@ def test_links_lead_somewhere(document: str) -> None:
         if not path.exists() or (anchor and anchor not in anchors(path)):
             dead.append(target)
     assert dead == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_files_that_are_named_exist(document: str) -> None:
+    named = re.findall(r"`((?:mlbench|tests|docs|conf|examples|benchmarks|\.ci)/[\w./-]*)", prose(document))
+    assert [name for name in named if not (ROOT / name).exists()] == []
