@@ -23,6 +23,7 @@ class MetricInfo:
         direction: Which is better.
         definition: One sentence.
         exact: A plain fact without sampling error, so that it has no interval and needs none.
+        verdict: Each variant gets a verdict against the baseline on it.
     """
 
     name: str
@@ -30,6 +31,7 @@ class MetricInfo:
     direction: Direction
     definition: str
     exact: bool = False
+    verdict: bool = False
 
 
 CLASSIFICATION: tuple[MetricInfo, ...] = (
@@ -76,9 +78,17 @@ def _with_prefix(prefix: str, rows: tuple[MetricInfo, ...]) -> tuple[MetricInfo,
 
 
 METRICS: tuple[MetricInfo, ...] = (
-    MetricInfo("latency/p50_ms", "ms", "lower", "Median time of one call at the headline batch size, typical trial."),
+    MetricInfo(
+        "latency/p50_ms",
+        "ms",
+        "lower",
+        "Median time of one call at the headline batch size, typical trial.",
+        verdict=True,
+    ),
     MetricInfo("latency/p90_ms", "ms", "lower", "90th percentile of single calls at the headline batch size."),
-    MetricInfo("latency/p95_ms", "ms", "lower", "95th percentile of single calls at the headline batch size."),
+    MetricInfo(
+        "latency/p95_ms", "ms", "lower", "95th percentile of single calls at the headline batch size.", verdict=True
+    ),
     MetricInfo("latency/p99_ms", "ms", "lower", "99th percentile of single calls at the headline batch size."),
     MetricInfo("latency/mean_ms", "ms", "lower", "Mean time of one call at the headline batch size, typical trial."),
     MetricInfo(
@@ -88,12 +98,20 @@ METRICS: tuple[MetricInfo, ...] = (
         "latency/first_call_ms", "ms", "lower", "The first call of a fresh process, at the headline batch size."
     ),
     MetricInfo(
-        "throughput/samples_per_s", "1/s", "higher", "Items per second at the largest batch size, back to back."
+        "throughput/samples_per_s",
+        "1/s",
+        "higher",
+        "Items per second at the largest batch size, back to back.",
+        verdict=True,
     ),
     *_with_prefix("quality", CLASSIFICATION),
     *_with_prefix("agreement", AGREEMENT),
     MetricInfo(
-        "memory/peak_rss_mib", "MiB", "lower", "Peak resident memory of the worker process after its calls (VmHWM)."
+        "memory/peak_rss_mib",
+        "MiB",
+        "lower",
+        "Peak resident memory of the worker process after its calls (VmHWM).",
+        verdict=True,
     ),
     MetricInfo(
         "memory/load_peak_mib", "MiB", "lower", "Peak resident memory of the worker after loading the artifact."
