@@ -16,7 +16,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
-from mlbench.errors import InputError
+from mlbench.errors import InputError, MlbenchError
 
 Kind = Literal["model", "dataset", "task", "step", "runtime", "probe"]
 
@@ -190,13 +190,21 @@ def load(kind: Kind, name: str) -> Any:
 
     Raises:
         InputError: No such name, or what it needs is not installed (the message names the extra).
+        MlbenchError: A third party's part cannot be imported (the message names its distribution).
     """
     entry = find(kind, name)
     reason = entry.missing()
     if reason is not None:
         raise InputError(f"{kind} '{name}' {reason}")
     module, _, attribute = entry.target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    if entry.provider == "mlbench":
+        return getattr(importlib.import_module(module), attribute)
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # anything can happen in somebody else's module
+        raise MlbenchError(
+            f"{kind} '{name}' of {entry.provider} ({entry.target}) cannot be imported: {type(error).__name__}: {error}"
+        ) from error
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

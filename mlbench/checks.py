@@ -1,0 +1,193 @@
+"""What the schema cannot say: unknown parts, missing extras, and values that are impossible together.
+
+Every check takes the sections of a configuration that are right by themselves, so that one wrong section hides
+nothing in the others. Nothing is started and nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mlbench import registry
+from mlbench.config import (
+    BaselineConfig,
+    PolicyConfig,
+    ProbesConfig,
+    ProtocolConfig,
+    RecipeConfig,
+    RegistryConfig,
+    ScenarioConfig,
+    StudyConfig,
+    WorkloadConfig,
+)
+from mlbench.errors import InputError
+from mlbench.recipes import recipe, step_names
+from mlbench.records import Notice
+from mlbench.tracking import names
+
+_ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+
+
+def problems(sections: Mapping[str, Any]) -> list[str]:
+    """Problems of the sections that are there, one sentence each.
+
+    Args:
+        sections: Validated sections of :class:`mlbench.config.StudyConfig` by name; ``variants`` may hold only the
+            recipes that are valid.
+    """
+    found: list[str] = []
+    from mlbench.workloads import prepare
+
+    if "workload" in sections:
+        found += prepare.check(sections["workload"])
+    if "baseline" in sections:
+        found += _arms(sections["baseline"], sections.get("variants", {}), sections.get("workload"))
+    if "scenario" in sections:
+        found += _scenario(sections["scenario"])
+    if "protocol" in sections:
+        found += _protocol(sections["protocol"])
+    if "probes" in sections:
+        found += _probes(sections["probes"])
+    if "policy" in sections:
+        found += _policy(sections["policy"])
+    if "tracking" in sections:
+        said = names.check_experiment_name(sections["tracking"].experiment)
+        found += [said] if said else []
+    if "registry" in sections:
+        found += _registry(sections["registry"], sections.get("workload"))
+    return found
+
+
+def warnings(config: StudyConfig) -> list[Notice]:
+    """What is allowed but will probably disappoint."""
+    from mlbench.statistics import MIN_TRIALS
+
+    found = []
+    trials = config.protocol.trials
+    if trials < MIN_TRIALS:
+        found.append(
+            Notice(
+                "few-trials",
+                f"protocol.trials={trials}: fewer than {MIN_TRIALS} trials cannot give a verdict; "
+                "every call will be inconclusive",
+                f"protocol.trials={MIN_TRIALS} or more",
+            )
+        )
+    if not config.variants:
+        found.append(
+            Notice(
+                "no-variants",
+                "variants: none is selected; the baseline is measured alone and nothing can be decided",
+                "variants=[onnx_fp32] selects one, `mlbench list variants` shows all",
+            )
+        )
+    cores = len(os.sched_getaffinity(0))
+    threads = {"threads": config.threads}
+    threads |= {
+        f"{key}.runtime.threads": arm.runtime.threads or 1 for key, arm in _keyed(config.baseline, config.variants)
+    }
+    found += [
+        Notice(
+            "threads",
+            f"{key}={number}: more threads than the {cores} cores that this process may use; "
+            "they will wait for one another",
+            f"{key}={cores} or fewer",
+        )
+        for key, number in threads.items()
+        if number > cores
+    ]
+    return found
+
+
+def _part(kind: registry.Kind, name: str, key: str) -> list[str]:
+    """A sentence when a registered part is unknown, or cannot be used here."""
+    try:
+        missing = registry.find(kind, name).missing()
+    except InputError as error:
+        return [f"{key}: {error}"]
+    return [f"{key}: {kind} '{name}' {missing}"] if missing else []
+
+
+def _keyed(
+    baseline: BaselineConfig, variants: Mapping[str, RecipeConfig]
+) -> Iterator[tuple[str, RecipeConfig | BaselineConfig]]:
+    """Every arm with its key in the configuration."""
+    yield "baseline", baseline
+    for name, variant in variants.items():
+        yield f"variants.{name}", variant
+
+
+def _arms(baseline: BaselineConfig, variants: Mapping[str, RecipeConfig], workload: WorkloadConfig | None) -> list[str]:
+    from mlbench.variants import build
+
+    found = [
+        f"{key}: '{name}' cannot name an arm: letters, digits, '_', '.' and '-', at most 64, "
+        "and the first a letter or a digit"
+        for key, name in [("baseline.name", baseline.name), *((f"variants.{name}", name) for name in variants)]
+        if not _ARM_NAME.fullmatch(name)
+    ]
+    if baseline.name in variants:
+        found.append(f"baseline.name: '{baseline.name}' is also the name of a variant; give one of them another name")
+    source = None
+    if workload is not None and not _part("model", workload.model.source, "workload.model.source"):
+        source = registry.load("model", workload.model.source).format
+    for key, arm in _keyed(baseline, variants):
+        name = arm.name if isinstance(arm, BaselineConfig) else key.removeprefix("variants.")
+        unnamed = step_names(key, arm)
+        found += unnamed
+        if not unnamed and source is not None:
+            found += build.check(recipe(name, arm, 1), source)
+    return found
+
+
+def _scenario(config: ScenarioConfig) -> list[str]:
+    counts = Counter(config.batch_sizes)
+    return [
+        f"scenario.batch_sizes: {size} stands {count} times; each batch size is measured once"
+        for size, count in counts.items()
+        if count > 1
+    ]
+
+
+def _protocol(config: ProtocolConfig) -> list[str]:
+    return [
+        f"protocol.{key}: {rounds} is odd; rounds come in pairs, an order and its reverse: {rounds - 1} or {rounds + 1}"
+        for key, rounds in (("rounds", config.rounds), ("sweep_rounds", config.sweep_rounds))
+        if rounds % 2
+    ]
+
+
+def _probes(config: ProbesConfig) -> list[str]:
+    found = [f"probes.names: '{name}' stands twice" for name, count in Counter(config.names).items() if count > 1]
+    for name in dict.fromkeys(config.names):
+        found += _part("probe", name, "probes.names")
+    return found
+
+
+def _policy(config: PolicyConfig) -> list[str]:
+    from mlbench.policy import unanswerable, unknown_metrics
+
+    found = unknown_metrics(config) or unanswerable(config)
+    for index, goal in enumerate(config.constraints):
+        key = f"policy.constraints[{index}]"
+        if goal.min is None and goal.max is None:
+            found.append(f"{key}: {goal.metric} has neither min nor max; give at least one")
+        elif goal.min is not None and goal.max is not None and goal.min > goal.max:
+            found.append(f"{key}: min {goal.min:g} is above max {goal.max:g}")
+        if goal.against == "absolute" and goal.unit != "units":
+            found.append(f"{key}: unit '{goal.unit}' needs a baseline; with against: absolute it must be units")
+    return found
+
+
+def _registry(config: RegistryConfig, workload: WorkloadConfig | None) -> list[str]:
+    found = []
+    if config.model_name is not None:
+        found.append(names.check_model_name(config.model_name))
+    elif workload is not None:
+        said = names.check_model_name(names.default_model_name(workload.name))
+        found.append(said and f"workload.name '{workload.name}' gives no name for the registry: {said}")
+    return [text for text in (*found, names.check_alias(config.alias)) if text]

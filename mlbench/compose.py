@@ -1,0 +1,337 @@
+"""From YAML files and overrides to a validated configuration, with every problem reported together.
+
+Hydra ends here: the groups of ``conf/`` (and the user's own directories before it) are composed, resolved, validated
+into :class:`mlbench.config.StudyConfig` and checked for impossible combinations. Nothing is instantiated and no Hydra
+job runs. Imports hydra.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra import version as hydra_version
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import TypeAdapter, ValidationError
+
+from mlbench import checks, overrides, schema, tree
+from mlbench.config import RecipeConfig, StudyConfig
+from mlbench.errors import InputError
+from mlbench.records import Notice
+from mlbench.tracking.names import redact
+
+_RAISED = re.compile(r"^\w+ raised while resolving interpolation: ")
+_NOISE = re.compile(r"\s*(Config search path:|Search path:|Set the environment variable HYDRA_FULL_ERROR).*", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """A configuration, ready to run, and what it was made from.
+
+    Attributes:
+        config: Validated, every interpolation resolved.
+        overrides: As the user wrote them, credentials in URLs masked.
+        record: The composed configuration as plain values for the record: interpolations such as ``${oc.env:X}`` as
+            they were written, credentials in URLs masked.
+        yaml: ``record`` as YAML text.
+        warnings: What the user should know before the study starts.
+    """
+
+    config: StudyConfig
+    overrides: tuple[str, ...]
+    record: dict[str, Any]
+    yaml: str
+    warnings: tuple[Notice, ...] = ()
+
+
+def compose(
+    requested: Sequence[str] = (), config_dirs: Sequence[str | PathLike[str]] = (), *, trusted: bool = True
+) -> Composition:
+    """Compose, validate and check a study's configuration.
+
+    Args:
+        requested: Overrides in Hydra's syntax.
+        config_dirs: The user's configuration directories; a file there wins over the packaged one of the same name.
+        trusted: False when somebody else wrote the overrides, see :func:`mlbench.overrides.read`.
+
+    Raises:
+        InputError: Something is wrong; the error holds every problem that was found.
+    """
+    directories = tree.directories(config_dirs)
+    read = [overrides.read(text, trusted=trusted) for text in requested]
+    problems = [item for item in read if isinstance(item, str)]
+    composed, more, notices = _compose([item for item in read if not isinstance(item, str)], directories)
+    problems += more
+    if composed is None:
+        raise InputError(problems)
+    config, more = _validate(composed)
+    problems += more
+    if config is None or problems:
+        raise InputError(list(dict.fromkeys(problems)))
+    record = _masked(OmegaConf.to_container(composed, resolve=False))
+    return Composition(
+        config=config,
+        overrides=tuple(_masked(text) for text in requested),
+        record=record,
+        yaml=yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=120),
+        warnings=(*notices, *checks.warnings(config)),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# composing
+
+
+class _UserDirectories(SearchPathPlugin):  # type: ignore[misc] # hydra publishes no types
+    """Puts the user's directories before the packaged tree; without effect outside of :func:`_hydra`."""
+
+    current: tuple[Path, ...] = ()
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Called by Hydra whenever somebody's search path is made."""
+        for path in self.current:
+            search_path.prepend("mlbench", f"file://{path}", anchor=SearchPathQuery("main", None))
+
+
+@contextmanager
+def _hydra(directories: Sequence[Path]) -> Iterator[Callable[[Sequence[str]], DictConfig]]:
+    """A function that composes overrides; a Hydra that the calling program has set up is left as it was."""
+    *user, packaged = directories
+    outer, base = GlobalHydra.instance().hydra, hydra_version.VersionBase.instance().version_base
+    GlobalHydra.instance().clear()
+    Plugins.instance().register(_UserDirectories)
+    _UserDirectories.current = tuple(user)
+    # Hydra 1.4 deprecates version_base, Hydra 1.3 warns without it
+    options = {"version_base": "1.3"} if installed_version("hydra-core").startswith("1.3") else {}
+    try:
+        with initialize_config_dir(str(packaged), job_name="mlbench", **options):
+            yield lambda given: hydra_compose("config", overrides=list(given))
+    finally:
+        _UserDirectories.current = ()
+        GlobalHydra.instance().hydra = outer
+        hydra_version.VersionBase.instance().version_base = base
+
+
+def _compose(
+    requests: Sequence[overrides.Request], directories: Sequence[Path]
+) -> tuple[DictConfig | None, list[str], list[Notice]]:
+    """The composed tree (with what could be applied), the problems, and Hydra's own warnings."""
+    with warnings.catch_warnings(record=True) as caught, _hydra(directories) as composed_from:
+        warnings.simplefilter("always")
+        loader = GlobalHydra.instance().config_loader()
+        options = {group: loader.get_group_options(group) for group in _groups(loader)}
+        choices = [item for item in requests if _selects(item, options)]
+        values = [item for item in requests if item not in choices]
+        problems: list[str] = []
+        selected: list[str] = []
+        for item in choices:
+            wrong = overrides.check_group(item, options[item.key])
+            problems += wrong
+            selected += [] if wrong else [item.text]
+        composed, more = _attempt(composed_from, selected, directories)
+        problems += more
+        if composed is not None:
+            composed, more = _apply(composed_from, composed, selected, values, options.get(overrides.MANY, []))
+            problems += more
+    said = dict.fromkeys(" ".join(str(item.message).split()) for item in caught if item.category is UserWarning)
+    return composed, problems, [Notice("configuration", message) for message in said]
+
+
+def _groups(loader: Any, parent: str = "") -> list[str]:
+    found = []
+    for name in loader.list_groups(parent):
+        group = f"{parent}/{name}" if parent else name
+        if group != "hydra":
+            found += [group, *_groups(loader, group)]
+    return found
+
+
+def _selects(request: overrides.Request, options: Mapping[str, Any]) -> bool:
+    """Whether the override selects from a group (``protocol=quick``), not sets values (``protocol={trials: 8}``)."""
+    return request.key in options and (request.key == overrides.MANY or not isinstance(request.value, Mapping))
+
+
+def _attempt(
+    composed_from: Callable[[Sequence[str]], DictConfig], given: Sequence[str], directories: Sequence[Path]
+) -> tuple[DictConfig | None, list[str]]:
+    try:
+        return composed_from(given), []
+    except (HydraException, OmegaConfBaseException) as error:
+        return None, [_plain(error)]
+    except (yaml.YAMLError, OSError, ValueError) as error:  # Hydra lets what is wrong in a file through as it came
+        return None, _broken_files(directories) or [f"the configuration cannot be read: {error}"]
+
+
+def _apply(
+    composed_from: Callable[[Sequence[str]], DictConfig],
+    composed: DictConfig,
+    selected: Sequence[str],
+    values: Sequence[overrides.Request],
+    variants: Sequence[str],
+) -> tuple[DictConfig, list[str]]:
+    """The tree with every value that can be set; one composition when all is well, one per override when not."""
+    given = [overrides.for_hydra(item) for item in values]
+    if all(overrides.check_value(item, _plain_values(composed), variants) is None for item in values):
+        try:
+            return (composed_from([*selected, *given]) if given else composed), []
+        except (HydraException, OmegaConfBaseException):
+            pass  # which one, and why, is found out below
+    problems = []
+    applied = list(selected)
+    for item, text in zip(values, given, strict=True):
+        wrong = overrides.check_value(item, _plain_values(composed), variants)
+        if wrong is None:
+            try:
+                composed = composed_from([*applied, text])
+                applied.append(text)
+            except (HydraException, OmegaConfBaseException) as error:
+                wrong = f"'{item.text}' cannot be applied: {_plain(error)}"
+        if wrong is not None:
+            problems.append(wrong)
+    return composed, problems
+
+
+def _plain_values(composed: DictConfig) -> Any:
+    return OmegaConf.to_container(composed, resolve=False)
+
+
+def _plain(error: BaseException) -> str:
+    """Hydra's message on one line, without its hints for programmers."""
+    texts = [str(error)]
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        texts.append(str(error.__cause__).split("\n    full_key", maxsplit=1)[0])
+    return ": ".join(" ".join(_NOISE.sub("", text).split()).rstrip(".") for text in texts if text)
+
+
+def _broken_files(directories: Sequence[Path]) -> list[str]:
+    """A sentence with file and line for every YAML file that cannot be read."""
+    problems = []
+    for path in sorted({path for directory in directories for path in directory.rglob("*.yaml")}):
+        try:
+            OmegaConf.load(path)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+            what = " ".join(part for part in (error.context, error.problem) if part)
+            problems.append(f"{path}{line}: this is not valid YAML: {what}")
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            problems.append(f"{path}: this is not valid YAML: {' '.join(str(error).split())}")
+        except OSError as error:
+            problems.append(f"{path}: cannot be read: {error.strerror or error}")
+    return problems
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# resolving and validating
+
+
+def _validate(composed: DictConfig) -> tuple[StudyConfig | None, list[str]]:
+    problems: list[str] = []
+    unresolved: set[str] = set()
+    values = _resolved(composed, (), problems, unresolved)
+    problems += [f"{schema.dotted(path)}: {overrides.NO_TARGET}" for path in _paths_of(values, "_target_")]
+    problems += list(schema.booleans(values))
+    config: StudyConfig | None = None
+    try:
+        config = TypeAdapter(StudyConfig).validate_python(values)
+    except ValidationError as error:
+        problems += [text for text in schema.problems(error) if text.partition(": ")[0] not in unresolved]
+    sections = _sections(config) if config is not None else _sound_sections(values)
+    problems += checks.problems(sections)
+    return config, problems
+
+
+def _sections(config: StudyConfig) -> dict[str, Any]:
+    """The sections of a configuration by name."""
+    return {name: getattr(config, name) for name in schema.fields(StudyConfig)}
+
+
+def _sound_sections(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections, and the variants, that are right by themselves, so that they can be checked further."""
+    sound: dict[str, Any] = {}
+    for name, annotation in schema.fields(StudyConfig).items():
+        try:
+            sound[name] = TypeAdapter(annotation).validate_python(values.get(name))
+        except ValidationError:
+            if name == overrides.MANY and isinstance(values.get(name), Mapping):
+                sound[name] = _sound_variants(values[name])
+    return sound
+
+
+def _sound_variants(values: Mapping[str, Any]) -> dict[str, RecipeConfig]:
+    adapter, sound = TypeAdapter(RecipeConfig), {}
+    for name, value in values.items():
+        try:
+            sound[str(name)] = adapter.validate_python(value)
+        except ValidationError:
+            continue  # reported already, with the whole configuration
+    return sound
+
+
+def _resolved(node: Any, path: tuple[str | int, ...], problems: list[str], unresolved: set[str]) -> Any:
+    """Plain values with every interpolation resolved; what cannot be is reported and left out."""
+    if isinstance(node, DictConfig):
+        got = {str(key): _item(node, key, (*path, str(key)), problems, unresolved) for key in node}
+        return {key: value for key, value in got.items() if value is not _ABSENT}
+    if isinstance(node, ListConfig):
+        items = [_item(node, index, (*path, index), problems, unresolved) for index in range(len(node))]
+        return [value for value in items if value is not _ABSENT]
+    return node
+
+
+_ABSENT: Any = object()
+
+
+def _item(
+    node: DictConfig | ListConfig, key: Any, path: tuple[str | int, ...], problems: list[str], unresolved: set[str]
+) -> Any:
+    name = schema.dotted(path)
+    if OmegaConf.is_missing(node, key):
+        unresolved.add(name)
+        problems.append(f"{name}: has no value (???): give one, {name}=...")
+        return _ABSENT
+    try:
+        value = node[key]
+    except OmegaConfBaseException as error:
+        unresolved.add(name)
+        written: Any = OmegaConf.to_container(node, resolve=False)
+        why = _RAISED.sub("", str(error).partition("\n")[0]).strip('".')
+        problems.append(f"{name}: {schema.show(written[key])} cannot be resolved: {why}")
+        return _ABSENT
+    return _resolved(value, path, problems, unresolved)
+
+
+def _paths_of(value: Any, wanted: str, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    parts: Sequence[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        parts = list(value.items())
+    elif isinstance(value, list):
+        parts = list(enumerate(value))
+    for key, item in parts:
+        if key == wanted:
+            yield (*path, key)
+        yield from _paths_of(item, wanted, (*path, key))
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {key: _masked(item) for key, item in value.items()}
+    return [_masked(item) for item in value] if isinstance(value, list) else value
