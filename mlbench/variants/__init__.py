@@ -51,6 +51,7 @@ class Step(Protocol):
         accepts: Artifact formats it can take; empty means any.
         produces: Format it makes, or None when the format stays.
         libraries: Distributions whose versions are part of the store's key.
+        reads_data: Whether the result depends on the workload's data besides the artifact; part of the key then.
     """
 
     name: str
@@ -59,6 +60,15 @@ class Step(Protocol):
     accepts: tuple[str, ...]
     produces: str | None
     libraries: tuple[str, ...]
+    reads_data: bool
+
+    def resolve(self, params: Any, context: BuildContext) -> Any:
+        """The parameters with everything explicit that depends on this machine or workload; recorded, and keyed.
+
+        Raises:
+            BuildError: A parameter cannot be had here.
+        """
+        ...
 
     def apply(self, artifact: Artifact, params: Any, context: BuildContext, out: Path) -> Built:
         """Build into the empty directory ``out``.

@@ -1,0 +1,119 @@
+"""Which runtime serves an artifact, and opening a session with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlbench.errors import InputError, WorkerError
+from mlbench.records import Artifact, RuntimeSettings, Scalar
+from mlbench.registry import entries, load
+from mlbench.runtimes import Batch, Runtime, Session
+
+AUTO = "auto"
+
+
+def runtime_for(artifact_format: str, settings: RuntimeSettings) -> Runtime:
+    """The runtime that ``settings`` name, or for ``auto`` the first registered one that serves the format.
+
+    Raises:
+        WorkerError: No such runtime, it is not installed, or it does not serve the format.
+    """
+    try:
+        if settings.name != AUTO:
+            named: Runtime = load("runtime", settings.name)()
+            if artifact_format not in named.formats:
+                raise WorkerError(_not_served(artifact_format, named))
+            return named
+        absent = []
+        for name, entry in entries("runtime").items():
+            reason = entry.missing()
+            if reason is not None:
+                absent.append(f"'{name}' {reason}")
+                continue
+            runtime: Runtime = load("runtime", name)()
+            if artifact_format in runtime.formats:
+                return runtime
+    except InputError as error:
+        raise WorkerError(str(error)) from error
+    raise WorkerError("; ".join([f"no runtime here serves {artifact_format} artifacts", *absent]))
+
+
+def check_runtime(artifact_format: str | None, settings: RuntimeSettings) -> list[str]:
+    """Problems of runtime settings, as sentences; cheap: imports no runtime's library.
+
+    Args:
+        artifact_format: What is to be served; None when it is not known.
+        settings: The settings as the user wrote them.
+    """
+    if settings.name == AUTO and artifact_format is None:
+        return []
+    try:
+        if artifact_format is None:
+            runtime: Runtime = load("runtime", settings.name)()
+        else:
+            runtime = runtime_for(artifact_format, settings)
+    except (InputError, WorkerError) as error:
+        return [f"runtime: {error}"]
+    checker: Callable[[dict[str, Any]], list[str]] | None = getattr(runtime, "check_options", None)
+    return checker(settings.options) if checker is not None else []
+
+
+def _not_served(artifact_format: str, runtime: Runtime) -> str:
+    return f"'{runtime.name}' does not serve {artifact_format} artifacts; it serves {', '.join(runtime.formats)}"
+
+
+def open_session(
+    artifact: Artifact,
+    settings: RuntimeSettings,
+    find_runtime: Callable[[str, RuntimeSettings], Runtime] = runtime_for,
+) -> Session:
+    """Load an artifact into its runtime; calls of a delayed artifact take their stated share longer.
+
+    Raises:
+        WorkerError: The artifact or the settings cannot be served; the message says why.
+    """
+    session = find_runtime(artifact.format, settings).load(artifact, settings)
+    percent = artifact.meta.get("delay_percent", 0.0)
+    return DelayedSession(session, percent) if percent else session
+
+
+class DelayedSession:
+    """A session whose calls do ``percent`` more work: the clock is read in a loop until that share has passed.
+
+    Args:
+        session: The session that answers.
+        percent: Share of each call's own duration, in percent.
+        now_ns: Monotonic clock.
+    """
+
+    def __init__(self, session: Session, percent: float, now_ns: Callable[[], int] = time.perf_counter_ns) -> None:
+        self._session = session
+        self._percent = percent
+        self._now_ns = now_ns
+
+    def prepare(self, batch: Batch) -> Any:
+        """As the wrapped session."""
+        return self._session.prepare(batch)
+
+    def run(self, prepared: Any) -> Any:
+        """One call, and then busy until ``percent`` of its duration has passed again."""
+        start = self._now_ns()
+        result = self._session.run(prepared)
+        end = self._now_ns()
+        until = end + (end - start) * self._percent / 100
+        while self._now_ns() < until:
+            pass
+        return result
+
+    def outputs(self, result: Any) -> tuple[npt.NDArray[np.generic], ...]:
+        """As the wrapped session."""
+        return self._session.outputs(result)
+
+    def effective(self) -> dict[str, Scalar]:
+        """As the wrapped session, with ``delay_percent``."""
+        return {**self._session.effective(), "delay_percent": self._percent}

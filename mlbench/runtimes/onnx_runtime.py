@@ -1,0 +1,150 @@
+"""ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlbench.errors import WorkerError
+from mlbench.records import Artifact, RuntimeSettings, Scalar
+from mlbench.registry import suggest
+from mlbench.runtimes import Batch
+from mlbench.runtimes.options import Option, option_problems, read_options
+
+OPTIONS: Mapping[str, Option] = {
+    "graph_level": Option("all", ("disable", "basic", "extended", "layout", "all")),
+    "providers": Option(None, texts=True),
+    "allow_spinning": Option(default=False, values=(True, False)),
+}
+_LEVELS = {
+    "disable": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "layout": "ORT_ENABLE_LAYOUT",
+    "all": "ORT_ENABLE_ALL",
+}
+_PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
+_ERRORS_ONLY = 3
+
+
+class OnnxRuntime:
+    """Serves ``onnx`` artifacts.
+
+    Options: ``graph_level`` (graph optimisation: disable, basic, extended, layout, all), ``providers`` (execution
+    providers by name, in order; by default those of the device) and ``allow_spinning`` (idle threads spin; off by
+    default, because a spinning arm takes CPU from the one that is measured).
+    """
+
+    name = "onnxruntime"
+    formats: tuple[str, ...] = ("onnx",)
+
+    def import_library(self) -> None:
+        """Import onnxruntime."""
+        import onnxruntime  # noqa: F401 - the import is the point
+
+    def check_options(self, options: Mapping[str, Any]) -> list[str]:
+        """Problems of the options, as sentences."""
+        return option_problems(OPTIONS, options)
+
+    def load(self, artifact: Artifact, settings: RuntimeSettings) -> OnnxSession:
+        """Open an inference session.
+
+        Raises:
+            WorkerError: The file or the settings cannot be served.
+        """
+        import onnxruntime as ort
+
+        found = self.check_options(settings.options)
+        if found:
+            raise WorkerError("; ".join(found))
+        options = read_options(OPTIONS, settings.options)
+        providers = _providers(options["providers"], settings.device, ort.get_available_providers())
+        session_options = ort.SessionOptions()
+        session_options.intra_op_num_threads = settings.threads
+        session_options.inter_op_num_threads = settings.inter_threads
+        session_options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[options["graph_level"]])
+        session_options.log_severity_level = _ERRORS_ONLY
+        spinning = "1" if options["allow_spinning"] else "0"
+        session_options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
+        session_options.add_session_config_entry("session.inter_op.allow_spinning", spinning)
+        path = Path(artifact.path) / artifact.entry
+        try:
+            session = ort.InferenceSession(str(path), session_options, providers=providers)
+        except Exception as error:  # onnxruntime's exceptions have no common base
+            reason = str(error).strip().splitlines()[0]
+            raise WorkerError(f"{path} cannot be loaded by onnxruntime: {reason}") from error
+        refused = [name for name in providers if name not in session.get_providers()]
+        if refused:
+            raise WorkerError(f"onnxruntime could not start {refused[0]} and would run on {session.get_providers()[0]}")
+        return OnnxSession(session, session_options, artifact, settings, options)
+
+
+def _providers(asked: list[str] | None, device: str, available: list[str]) -> list[str]:
+    """Execution providers, in order.
+
+    Raises:
+        WorkerError: One of them is not in this build of onnxruntime.
+    """
+    wanted = list(asked) if asked is not None else _PROVIDERS[device]
+    for name in wanted:
+        if name not in available:
+            raise WorkerError(
+                f"this onnxruntime has no execution provider '{name}'; {suggest(name, available)} "
+                f"(available: {', '.join(available)})"
+            )
+    return wanted
+
+
+class OnnxSession:
+    """A loaded ONNX model; every output is fetched, as numpy arrays, within the call."""
+
+    def __init__(
+        self,
+        session: Any,
+        session_options: Any,
+        artifact: Artifact,
+        settings: RuntimeSettings,
+        options: Mapping[str, Any],
+    ) -> None:
+        self._session = session
+        self._session_options = session_options
+        self._artifact = artifact
+        self._device = settings.device
+        self._options = options
+        self._names = [item.name for item in session.get_inputs()]
+
+    def prepare(self, batch: Batch) -> dict[str, npt.NDArray[Any]]:
+        """Contiguous arrays by input name."""
+        absent = [name for name in self._names if name not in batch]
+        if absent:
+            raise WorkerError(f"the batch has no input '{absent[0]}'; it has {', '.join(batch)}")
+        return {name: np.ascontiguousarray(batch[name]) for name in self._names}
+
+    def run(self, prepared: dict[str, npt.NDArray[Any]]) -> Any:
+        """One call of the model."""
+        return self._session.run(None, prepared)
+
+    def outputs(self, result: Any) -> tuple[npt.NDArray[np.generic], ...]:
+        """The outputs, in order."""
+        return tuple(result)
+
+    def effective(self) -> dict[str, Scalar]:
+        """What is really in force. ``precision`` is what the recipe's steps made of the weights."""
+        import onnxruntime as ort
+
+        return {
+            "runtime": "onnxruntime",
+            "version": ort.__version__,
+            "format": self._artifact.format,
+            "device": self._device,
+            "providers": ", ".join(self._session.get_providers()),
+            "threads": self._session_options.intra_op_num_threads,
+            "inter_threads": self._session_options.inter_op_num_threads,
+            "graph_level": self._options["graph_level"],
+            "allow_spinning": self._options["allow_spinning"],
+            "precision": str(self._artifact.meta.get("precision", "unknown")),
+        }
