@@ -16,6 +16,7 @@ _FORBID: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False, "coerce_nu
 
 PositiveInt = Annotated[int, Ge(1)]
 Fraction = Annotated[float, Gt(0), Lt(1)]
+Seed = Annotated[int, Ge(0), Lt(2**32)]  # what NumPy, scikit-learn and PyTorch all take
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class TrainConfig:
     weight_decay: Annotated[float, Ge(0)] = 1e-2
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.05
     max_shift: Annotated[int, Ge(0)] = 0
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class DataConfig:
     rows: PositiveInt | None = None
     test_fraction: Fraction = 0.4
     validation_fraction: Fraction = 0.12
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +221,6 @@ class StudyConfig:
     tracking: TrackingConfig
     registry: RegistryConfig
     name: str | None = None
-    seed: int = 0
+    seed: Seed = 0
     threads: PositiveInt = 1
     cache_dir: str | None = None

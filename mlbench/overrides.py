@@ -61,6 +61,8 @@ def read(text: str, *, trusted: bool = True) -> Request | str:
     except HydraException as error:
         return _grammar(text, error)
     key = override.key_or_group
+    if not key:
+        return f"'{text}' is not an override: write key=value, +key=value or ~key"
     refused = _refused(text, key, override)
     if refused is None and not trusted:
         refused = _untrusted(text, key, override)

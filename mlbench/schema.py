@@ -81,7 +81,7 @@ def describe(annotation: Any) -> str:
 
 def _bounds(constraints: Sequence[Any]) -> str:
     parts = [
-        f"{words} {getattr(constraint, attribute):g}"
+        f"{words} {getattr(constraint, attribute)}"
         for kind, words, attribute in _BOUNDS
         for constraint in constraints
         if isinstance(constraint, kind)
