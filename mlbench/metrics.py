@@ -101,7 +101,7 @@ METRICS: tuple[MetricInfo, ...] = (
         "throughput/samples_per_s",
         "1/s",
         "higher",
-        "Items per second at the largest batch size, back to back.",
+        "Largest batch size over the typical (median) time of one call.",
         verdict=True,
     ),
     *_with_prefix("quality", CLASSIFICATION),

@@ -22,7 +22,8 @@ import mlbench
 from mlbench import noise as machine_noise
 from mlbench import registry
 from mlbench.analysis import analyse
-from mlbench.compose import Composition, recipes
+from mlbench.compose import Composition
+from mlbench.recipes import recipes
 from mlbench.config import StudyConfig
 from mlbench.environment import environment
 from mlbench.errors import BuildError, ExitCode, MlbenchError
