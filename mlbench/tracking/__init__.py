@@ -1,1 +1,67 @@
-"""Everything MLflow: runs, models, registry. The only package that imports mlflow."""
+"""Everything MLflow: runs, models, registry. The only package that imports mlflow.
+
+Importing it costs nothing: mlflow is imported when one of these names is first used. ``mlbench.tracking.names`` stays
+free of mlflow, so that names are checked before anything starts.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlbench.tracking.client import Tracker, connect
+    from mlbench.tracking.load import (
+        LoadedStudy,
+        StudyEntry,
+        load_measurement,
+        load_samples,
+        load_study,
+        studies,
+    )
+    from mlbench.tracking.pages import experiment_url, study_url
+    from mlbench.tracking.publishing import Published, keep_measurement, publish
+    from mlbench.tracking.registry import Promotion, PromotionRefusedError, promote, rollback
+    from mlbench.tracking.runs import OpenArm, OpenStudy
+    from mlbench.tracking.server import ui
+
+_HOMES = {
+    "client": ("Tracker", "connect"),
+    "load": ("LoadedStudy", "StudyEntry", "load_measurement", "load_samples", "load_study", "studies"),
+    "pages": ("experiment_url", "study_url"),
+    "publishing": ("Published", "keep_measurement", "publish"),
+    "registry": ("Promotion", "PromotionRefusedError", "promote", "rollback"),
+    "runs": ("OpenArm", "OpenStudy"),
+    "server": ("ui",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'mlbench.tracking' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"mlbench.tracking.{_HOME[name]}"), name)
+
+
+__all__ = [
+    "LoadedStudy",
+    "OpenArm",
+    "OpenStudy",
+    "Promotion",
+    "PromotionRefusedError",
+    "Published",
+    "StudyEntry",
+    "Tracker",
+    "connect",
+    "experiment_url",
+    "keep_measurement",
+    "load_measurement",
+    "load_samples",
+    "load_study",
+    "promote",
+    "publish",
+    "rollback",
+    "studies",
+    "study_url",
+    "ui",
+]

@@ -1,0 +1,235 @@
+"""The way to MLflow: which store, is it there, which experiment."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Run, RunStatus
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from requests.exceptions import RequestException
+from sqlalchemy import create_engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from mlbench.config import TrackingConfig
+from mlbench.errors import InputError
+from mlbench.tracking import names
+from mlbench.tracking.calls import doing, first_line, impatient, quiet
+from mlbench.tracking.runs import OpenStudy, open_study, resume_study
+from mlbench.tracking.uris import Location, absolute
+
+_RUN_ID = "MLFLOW_RUN_ID"
+_CONNECT_LIMIT = {"postgresql": {"connect_timeout": 5}, "mysql": {"connect_timeout": 5}, "mssql": {"timeout": 5}}
+
+
+@dataclass(frozen=True, slots=True)
+class Tracker:
+    """A store that answers, and the experiment in it.
+
+    Attributes:
+        location: The absolute tracking URI and where it was set.
+        adopted: The run that ``mlflow run`` opened for this process, which becomes the study's run; usually None.
+    """
+
+    client: MlflowClient
+    location: Location
+    experiment_id: str
+    experiment: str
+    adopted: str | None = None
+
+    def open_study(self, name: str, config: Mapping[str, Any], overrides: Sequence[str] = ()) -> OpenStudy:
+        """Open the study's run, or adopt the one that ``mlflow run`` opened.
+
+        Args:
+            name: Name of the study.
+            config: The composed configuration, kept as ``config.yaml`` from the start.
+            overrides: Overrides as the user gave them.
+
+        Raises:
+            TrackingError: MLflow refused.
+        """
+        return open_study(self, name, config, overrides)
+
+    def resume_study(self, run_id: str) -> OpenStudy:
+        """A study that was opened before, with its arms, so that it can be published again.
+
+        Raises:
+            InputError: That run is no study of mlbench.
+            TrackingError: MLflow refused.
+        """
+        return resume_study(self, run_id)
+
+
+def connect(config: TrackingConfig, *, create: bool = True) -> Tracker:
+    """Find the store, see that it answers, and find the experiment. Sets MLflow's tracking URI for this process.
+
+    Args:
+        config: ``uri`` or else ``MLFLOW_TRACKING_URI`` or else MLflow's own default; ``experiment``.
+        create: Create the experiment (and a fresh local store) where there is none, as a study needs; commands that
+            only read pass False.
+
+    Raises:
+        InputError: The store does not answer, is damaged, lacks the experiment, or the experiment is deleted. The
+            message names the URI without credentials.
+    """
+    problem = names.check_experiment_name(config.experiment)
+    if problem:
+        raise InputError(problem)
+    location = locate(config)
+    with impatient(), quiet(), _plain_refusals(location), _only_one(location):
+        _check_local(location, create=create)
+        mlflow.set_tracking_uri(location.uri)
+        client = MlflowClient(location.uri)
+        client.search_experiments(max_results=1)
+        adopted = _adopted(client, location) if create else None
+        if adopted is not None:
+            experiment = client.get_experiment(adopted.info.experiment_id)
+        else:
+            experiment = _experiment(client, config.experiment, location, create=create)
+    run_id = adopted.info.run_id if adopted is not None else None
+    return Tracker(client, location, experiment.experiment_id, experiment.name, run_id)
+
+
+def locate(config: TrackingConfig) -> Location:
+    """The tracking URI that this configuration means, made absolute."""
+    if config.uri:
+        uri, origin = config.uri, "tracking.uri"
+    elif os.environ.get("MLFLOW_TRACKING_URI"):
+        uri, origin = mlflow.get_tracking_uri(), "MLFLOW_TRACKING_URI"
+    else:
+        uri, origin = mlflow.get_tracking_uri(), "MLflow's default"
+    return Location(absolute(uri, Path.cwd()), origin)
+
+
+@contextmanager
+def _plain_refusals(location: Location) -> Iterator[None]:
+    """Whatever goes wrong on the way to the store is the user's to put right: one sentence that names the URI."""
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
+        if location.is_http:
+            message = (
+                f"the MLflow server {location.shown()} does not answer as one: {_reason(error)}; start it, or choose "
+                "another with tracking.uri=URI"
+            )
+        else:
+            message = f"the MLflow store {location.shown()} cannot be used: {_reason(error)}"
+        raise InputError(message) from error
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause in plain words: requests wraps a refused connection five layers deep."""
+    text = first_line(error)
+    for mark, reason in {
+        "Connection refused": "connection refused",
+        "Name or service not known": "its host name is not known",
+        "Temporary failure in name resolution": "its host name cannot be resolved",
+        "No route to host": "no route to the host",
+        "timed out": "no answer within the time limit",
+        "error code 401": "it wants credentials (MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD)",
+    }.items():
+        if mark in text:
+            return reason
+    return text.rstrip(".")
+
+
+@contextmanager
+def _only_one(location: Location) -> Iterator[None]:
+    """Let one process at a time touch an SQLite store for the first time: MLflow's own set-up fails in parallel.
+
+    The lock is the directory itself, so nothing is left behind. A file system that cannot lock directories leaves
+    MLflow's own behaviour.
+    """
+    path = location.sqlite_path
+    if path is None or not path.parent.is_dir():
+        yield
+        return
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _check_local(location: Location, *, create: bool) -> None:
+    """See at once what MLflow would find out after a minute of retries."""
+    path = location.sqlite_path
+    if path is None:
+        _check_database(location)
+        return
+    if not path.parent.is_dir():
+        raise InputError(f"the MLflow store {location.shown()} cannot be used: no directory '{path.parent}'")
+    if not path.exists() and not create:
+        raise InputError(f"there is no MLflow store {location.shown()} yet: no study was recorded there")
+    if create and path.exists() and not os.access(path, os.W_OK):
+        raise InputError(f"the MLflow store {location.shown()} cannot be used: it may only be read")
+    with closing(sqlite3.connect(path, timeout=30)) as database:
+        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+def _check_database(location: Location) -> None:
+    dialect = location.scheme.partition("+")[0]
+    if dialect not in _CONNECT_LIMIT:
+        return
+    engine = create_engine(location.uri, connect_args=_CONNECT_LIMIT[dialect])
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+def _experiment(client: MlflowClient, name: str, location: Location, *, create: bool) -> Experiment:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None and create:
+        try:
+            client.create_experiment(name)
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):  # another process was first: fine
+                raise
+        experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        others = ", ".join(repr(other.name) for other in client.search_experiments(max_results=20))
+        raise InputError(
+            f"no experiment '{name}' in the MLflow store {location.shown()}; choose one with tracking.experiment=NAME: "
+            f"{others or 'there are none'}"
+        )
+    if experiment.lifecycle_stage != "active":
+        raise InputError(
+            f"tracking.experiment '{name}' is deleted in the MLflow store {location.shown()}: restore it with "
+            f"'mlflow experiments restore --experiment-id {experiment.experiment_id}', or choose another name"
+        )
+    return experiment
+
+
+def _adopted(client: MlflowClient, location: Location) -> Run | None:
+    """The run that ``mlflow run`` opened for this process."""
+    run_id = os.environ.get(_RUN_ID)
+    if not run_id:
+        return None
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        raise InputError(
+            f"the run {run_id} that 'mlflow run' opened ({_RUN_ID}) is not in the MLflow store {location.shown()}: "
+            "under 'mlflow run' leave tracking.uri unset"
+        ) from error
+    if run.info.status != RunStatus.to_string(RunStatus.RUNNING):
+        raise InputError(
+            f"{_RUN_ID} names the run {run_id}, which has already ended ({run.info.status}): unset it, or start "
+            "through 'mlflow run'"
+        )
+    return run
+
+
+__all__ = ["Tracker", "connect", "doing", "locate"]

@@ -1,0 +1,304 @@
+"""What goes into MLflow, as plain values made from records: tags, parameters, metrics, tables. No MLflow in here."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import yaml
+
+from mlbench.records import (
+    ArmResult,
+    LostTrial,
+    Measurement,
+    Plan,
+    Predictions,
+    RecordError,
+    StepSpec,
+    Study,
+    Turn,
+    WorkerReport,
+    from_dict,
+    to_dict,
+)
+from mlbench.tracking import names
+
+_INTERVALS = "vs_baseline/"
+_ABSENT_LIMIT = 7500  # MLflow keeps 8000 characters of a tag; cut JSON could not be read back
+_MEASUREMENT = ("machine", "energy_source", "absent", "complete")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of one metric; ``step`` is the batch size in a series and 0 otherwise."""
+
+    key: str
+    value: float
+    step: int = 0
+
+
+def as_json(value: Any) -> str:
+    """JSON text of plain values."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+
+
+def as_yaml(value: Any) -> str:
+    """YAML text of plain values, in their own order."""
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
+def redacted(value: Any) -> Any:
+    """The same plain values without credentials in any text; tuples become lists."""
+    if isinstance(value, str):
+        return names.redact(value)
+    if isinstance(value, Mapping):
+        return {str(key): redacted(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted(item) for item in value]
+    return value
+
+
+def public(study: Study) -> Study:
+    """The study as it may be shown: no credentials in configuration, overrides, messages or anywhere else."""
+    return from_dict(Study, redacted(to_dict(study)))
+
+
+def rounded(value: float) -> float:
+    """Five significant digits: MLflow's tables print every digit that a float has.
+
+    >>> rounded(6.31800000000005), rounded(123456.7)
+    (6.318, 123457.0)
+    """
+    return float(round(value)) if abs(value) >= 1e4 else float(f"{value:.5g}")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the study
+
+
+def study_tags(study: Study) -> dict[str, str]:
+    """Tags of the study's run."""
+    tags = {
+        names.KIND: "study",
+        names.STUDY: study.name,
+        names.CREATED: study.created,
+        names.VERSION: study.version,
+        names.SCHEMA: str(study.schema),
+        names.STATUS: study.status,
+        names.NOISE: study.noise.level,
+        names.ENERGY_SOURCE: study.energy_source,
+        names.DATA: study.workload.data.digest,
+        names.OVERRIDES: names.redact(shlex.join(study.overrides)),
+        names.DECISION: study.decision.outcome,
+    }
+    return tags if study.decision.winner is None else {**tags, names.WINNER: study.decision.winner}
+
+
+def study_params(study: Study) -> dict[str, str]:
+    """Parameters of the study's run: what tells studies apart in a table."""
+    return {
+        "workload": study.workload.name,
+        "task": study.workload.task,
+        "baseline": study.baseline.name,
+        "arms": str(len(study.arms)),
+        "trials": str(study.plan.trials),
+        "batch_sizes": _listing(study.plan.batch_sizes),
+        "policy": str(study.decision.policy.get("name", "")),
+        "seed": str(study.plan.seed),
+    }
+
+
+def comparison(study: Study) -> dict[str, Any]:
+    """One row per arm, in the form of ``mlflow.log_table``: ``columns`` and ``data``."""
+    judgements = {judgement.arm: judgement for judgement in study.decision.judgements}
+    points = {arm.name: {point.key: point.value for point in metrics(arm) if point.step == 0} for arm in study.arms}
+    keys = sorted({key for of_arm in points.values() for key in of_arm})
+    data = []
+    for arm in study.arms:
+        judgement = judgements.get(arm.name)
+        eligible = judgement.eligible if judgement else None
+        reason = arm.failure or (judgement.reason if judgement else "")
+        row: list[Any] = [
+            arm.name,
+            arm.role,
+            arm.status,
+            verdict(arm),
+            eligible,
+            arm.name == study.decision.winner,
+            reason,
+        ]
+        data.append(row + [points[arm.name].get(key) for key in keys])
+    return {"columns": ["arm", "role", "status", "verdict", "eligible", "winner", "reason", *keys], "data": data}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the arms
+
+
+def verdict(arm: ArmResult) -> str:
+    """The call on p50 latency; the role where there is none (baseline), ``failed`` for a failed arm."""
+    if arm.status == "failed":
+        return "failed"
+    found = arm.verdicts.get("latency/p50_ms")
+    return found.call if found is not None else ("baseline" if arm.role == "baseline" else "none")
+
+
+def arm_tags(study: Study, arm: ArmResult, colour: str) -> dict[str, str]:
+    """Tags of an arm's run."""
+    tags = {
+        **arm.tags,
+        names.KIND: "arm",
+        names.STUDY: study.name,
+        names.ARM: arm.name,
+        names.ROLE: arm.role,
+        names.VERDICT: verdict(arm),
+        names.STATUS: arm.status,
+        names.NOISE: study.noise.level,
+        names.ENERGY_SOURCE: study.energy_source,
+        names.SCHEMA: str(study.schema),
+        names.ABSENT: _absent(arm),
+        "mlflow.runColor": colour,
+    }
+    if arm.artifact is not None:
+        tags[names.ARTIFACT] = arm.artifact.digest
+    if arm.failure:
+        tags[names.ERROR] = names.redact(arm.failure)
+    return tags
+
+
+def _absent(arm: ArmResult) -> str:
+    """Reasons by metric as JSON; reasons are shortened together where there are too many for a tag."""
+    text = json.dumps(arm.absent, ensure_ascii=False)
+    limit = 200
+    while len(text) > _ABSENT_LIMIT and limit > 10:
+        text = json.dumps({key: reason[:limit] for key, reason in arm.absent.items()}, ensure_ascii=False)
+        limit //= 2
+    return text
+
+
+def arm_params(study: Study, arm: ArmResult) -> dict[str, str]:
+    """Parameters of an arm's run: its recipe step by step, and what really served it."""
+    effective = dict(arm.effective)
+    settings = arm.recipe.runtime
+    params = {
+        "recipe": " + ".join(step.name for step in arm.recipe.steps) or "none",
+        "runtime": str(effective.pop("runtime", settings.name)),
+        "threads": str(effective.pop("threads", settings.threads)),
+        "device": str(effective.pop("device", settings.device)),
+        "batch_sizes": _listing(study.plan.batch_sizes),
+    }
+    if "precision" in effective:
+        params["precision"] = str(effective.pop("precision"))
+    if arm.artifact is not None:
+        params |= {"artifact.format": arm.artifact.format, "artifact.digest": arm.artifact.digest}
+    params |= _step_params(arm.recipe.steps)
+    params |= {f"runtime.{name}": str(value) for name, value in settings.options.items()}
+    params |= {f"effective.{name}": str(value) for name, value in effective.items()}
+    return {_param_key(key): value for key, value in params.items()}
+
+
+def _step_params(steps: Iterable[StepSpec]) -> dict[str, str]:
+    params: dict[str, str] = {}
+    seen: dict[str, int] = {}
+    for step in steps:
+        seen[step.name] = seen.get(step.name, 0) + 1
+        prefix = step.name if seen[step.name] == 1 else f"{step.name}.{seen[step.name]}"
+        params |= {f"{prefix}.{name}": str(value) for name, value in step.params.items()}
+    return params
+
+
+def metrics(arm: ArmResult) -> list[Point]:
+    """Every number of an arm: headline metrics at step 0, intervals of comparisons, series by batch size."""
+    points: list[tuple[str, float | None, int]] = []
+    for name, estimate in arm.metrics.items():
+        points.append((name, estimate.value, 0))
+        if name.startswith(_INTERVALS):
+            points += [(f"{name}_low", estimate.low, 0), (f"{name}_high", estimate.high, 0)]
+    for name, series in arm.series.items():
+        points += [(name, point.estimate.value, point.step) for point in series]
+    return [
+        Point(names.metric_key(name), rounded(value), step)
+        for name, value, step in points
+        if value is not None and math.isfinite(value)
+    ]
+
+
+def recipe(arm: ArmResult) -> dict[str, Any]:
+    """``recipe.json``: the recipe as written, and what each step did."""
+    built = to_dict(arm.artifact) if arm.artifact is not None else None
+    if built is not None:
+        built.pop("path")  # a directory of the machine that built it means nothing elsewhere
+    return {"recipe": to_dict(arm.recipe), "artifact": built, "failure": arm.failure}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what was measured, besides the tables of mlbench.tables
+
+
+def measurement_record(measurement: Measurement) -> dict[str, Any]:
+    """``measurement.json``: what belongs to no single arm."""
+    record = {name: getattr(measurement, name) for name in _MEASUREMENT}
+    return {**record, "lost": [to_dict(lost) for lost in measurement.lost]}
+
+
+def worker_records(measurement: Measurement, arm: str) -> list[dict[str, Any]]:
+    """``workers.json``: what each worker of the arm said of itself; its warm-up calls are in ``samples.parquet``."""
+    kept = [field.name for field in fields(WorkerReport) if field.name != "warmup_ns"]
+    return [{name: getattr(worker, name) for name in kept} for worker in measurement.workers if worker.arm == arm]
+
+
+def workers_from(records: Any, warmup: Mapping[int, Any]) -> list[WorkerReport]:
+    """Worker reports from :func:`worker_records` and the warm-up calls by trial.
+
+    Raises:
+        RecordError: The records do not fit.
+    """
+    try:
+        return [
+            WorkerReport(
+                **{**record, "modules": tuple(record["modules"])},
+                warmup_ns=warmup.get(record["trial"], np.empty(0, np.int64)),
+            )
+            for record in records
+        ]
+    except (TypeError, KeyError) as error:
+        raise RecordError(f"'{names.WORKERS_JSON}' is not readable: {error}") from error
+
+
+def measurement_from(
+    plan: Plan,
+    record: Any,
+    turns: Iterable[Turn],
+    workers: Iterable[WorkerReport],
+    predictions: Iterable[Predictions],
+) -> Measurement:
+    """A measurement from :func:`measurement_record` and what was read for each arm; turns in order of time.
+
+    Raises:
+        RecordError: The record does not fit.
+    """
+    try:
+        return Measurement(
+            plan=plan,
+            turns=tuple(sorted(turns, key=lambda turn: turn.start_ns)),
+            workers=tuple(sorted(workers, key=lambda worker: worker.trial)),
+            predictions=tuple(predictions),
+            lost=tuple(LostTrial(**lost) for lost in record["lost"]),
+            **{name: record[name] for name in _MEASUREMENT},
+        )
+    except (TypeError, KeyError) as error:
+        raise RecordError(f"'{names.MEASUREMENT_JSON}' is not readable: {error}") from error
+
+
+def _listing(values: Iterable[object]) -> str:
+    return ", ".join(str(value) for value in values)
+
+
+def _param_key(key: str) -> str:
+    return names.metric_key(key)  # MLflow accepts the same characters in both

@@ -1,0 +1,277 @@
+"""The forms in which an artifact becomes an MLflow model, the leanest first, and the proof that it still answers alike.
+
+=============  ====================================================================================================
+form           what serves it where it is loaded
+=============  ====================================================================================================
+onnx           ``mlflow.onnx``: onnxruntime
+pytorch        ``mlflow.pytorch`` in torch's exported-program format (no pickle, no source code): torch
+torchscript    a small script logged with the model: torch
+mlbench        the runtime that measured it: mlbench and that runtime's library
+=============  ====================================================================================================
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import mlflow.pyfunc
+import numpy as np
+import numpy.typing as npt
+from mlflow.models import Model, ModelSignature
+from mlflow.types.schema import Schema
+from mlflow.types.schema import TensorSpec as TensorColumn
+
+from mlbench.errors import MlbenchError
+from mlbench.records import Artifact, RuntimeSettings, TensorSpec, to_dict
+from mlbench.runtimes.loading import open_session
+
+Example = Mapping[str, npt.NDArray[Any]]
+
+_LEVELS = {"disable": 0, "basic": 1, "extended": 2, "layout": 3, "all": 99}
+_PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
+_SINGLE_FILE_LIMIT = 1 << 30  # protobuf holds 2 GiB; larger models keep their weights beside the graph
+_TOLERANCE = 1e-3
+_FREE_AXIS = 2  # torch.export takes an axis of size 1 as fixed
+_NUMPY_ONLY = ("mlflow", "numpy")
+
+
+class UnfitError(MlbenchError):
+    """An artifact does not go into this form, or answers differently in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What there is to log: an artifact, how it was served, and a few real items."""
+
+    artifact: Artifact
+    settings: RuntimeSettings
+    example: Example
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One way to make an MLflow model.
+
+    Attributes:
+        save: Writes the model into a directory that does not exist yet.
+        libraries: Distributions that serving needs, pinned to the versions here.
+    """
+
+    name: str
+    save: Callable[[Content, Path, dict[str, Any]], None]
+    libraries: tuple[str, ...]
+
+
+def forms(artifact: Artifact) -> tuple[Form, ...]:
+    """Forms to try for this artifact, the leanest first."""
+    lean = _LEAN.get(artifact.format)
+    single = len(artifact.inputs) == 1
+    if lean is None or (lean.name == "pytorch" and not single):  # mlflow.pytorch answers single arrays only
+        return (_MLBENCH,)
+    return (lean, _MLBENCH)
+
+
+def save_verified(form: Form, content: Content, path: Path) -> Model:
+    """Write the model and prove that it answers like the artifact, for one item and for all of the example.
+
+    Args:
+        form: One of :func:`forms`.
+        content: What to log.
+        path: Directory to write, not there yet.
+
+    Raises:
+        UnfitError: The artifact does not go into this form, or the model answers differently.
+    """
+    model = Model()
+    options = {
+        "mlflow_model": model,
+        "signature": signature(content.artifact),
+        "pip_requirements": requirements(form.libraries),
+        "metadata": {"mlbench.artifact": content.artifact.digest, "mlbench.threads": content.settings.threads},
+    }
+    try:
+        with _torch_settings_kept():
+            form.save(content, path, options)
+            _require_same_answers(content, path)
+    except UnfitError:
+        raise
+    except Exception as error:  # exporters and runtimes raise what they like; the next form may do
+        reason = next(iter(str(error).strip().splitlines()), "")
+        raise UnfitError(f"{type(error).__name__}: {reason}") from error
+    return model
+
+
+def signature(artifact: Artifact) -> ModelSignature:
+    """Inputs and outputs as MLflow describes them; a single one is a plain array, several are arrays by name."""
+    return ModelSignature(inputs=_schema(artifact.inputs), outputs=_schema(artifact.outputs))
+
+
+def _schema(specs: tuple[TensorSpec, ...]) -> Schema:
+    named = len(specs) > 1
+    return Schema(
+        [
+            TensorColumn(
+                np.dtype(spec.dtype),
+                tuple(-1 if size is None else size for size in spec.shape),
+                spec.name if named else None,
+            )
+            for spec in specs
+        ]
+    )
+
+
+def requirements(libraries: tuple[str, ...]) -> list[str]:
+    """Requirements pinned to what is installed here, without local version labels, which no index serves."""
+    found = []
+    for name in libraries:
+        try:
+            found.append(f"{name}=={version(name).partition('+')[0]}")
+        except PackageNotFoundError:
+            continue  # another distribution of the same library, such as onnxruntime-gpu
+    return found
+
+
+def example_for(artifact: Artifact, given: Example | None) -> Example:
+    """The given items, or made-up ones where there are none: at least two, every free axis two long."""
+    if given is not None and all(spec.name in given and len(given[spec.name]) > 1 for spec in artifact.inputs):
+        return {spec.name: np.ascontiguousarray(given[spec.name]) for spec in artifact.inputs}
+    generator = np.random.default_rng(0)
+    made: dict[str, npt.NDArray[Any]] = {}
+    for spec in artifact.inputs:
+        shape = tuple(_FREE_AXIS if size is None else size for size in spec.shape)
+        kind = np.dtype(spec.dtype)
+        made[spec.name] = (generator.random(shape) if kind.kind == "f" else np.zeros(shape)).astype(kind)
+    return made
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the forms
+
+
+def _save_onnx(content: Content, path: Path, options: dict[str, Any]) -> None:
+    import mlflow.onnx
+    import onnx
+
+    settings, artifact = content.settings, content.artifact
+    spinning = "1" if settings.options.get("allow_spinning", False) else "0"
+    mlflow.onnx.save_model(
+        onnx.load(Path(artifact.path) / artifact.entry),
+        path,
+        onnx_execution_providers=settings.options.get("providers") or _PROVIDERS[settings.device],
+        onnx_session_options={
+            "intra_op_num_threads": settings.threads,
+            "inter_op_num_threads": settings.inter_threads,
+            "graph_optimization_level": _LEVELS[settings.options.get("graph_level", "all")],
+            "extra_session_config": {
+                "session.intra_op.allow_spinning": spinning,
+                "session.inter_op.allow_spinning": spinning,
+            },
+        },
+        save_as_external_data=artifact.size_bytes > _SINGLE_FILE_LIMIT,
+        input_example=_as_input(content.example),
+        **options,
+    )
+
+
+def _save_pytorch(content: Content, path: Path, options: dict[str, Any]) -> None:
+    import mlflow.pytorch
+
+    from mlbench.runtimes.torch_module import load_module
+
+    mlflow.pytorch.save_model(
+        load_module(content.artifact),
+        path,
+        serialization_format="pt2",
+        input_example=_as_input(content.example),
+        **options,
+    )
+
+
+def _save_torchscript(content: Content, path: Path, options: dict[str, Any]) -> None:
+    artifact = content.artifact
+    mlflow.pyfunc.save_model(
+        path,
+        python_model=str(Path(__file__).with_name("served_torchscript.py")),
+        artifacts={"model": str(Path(artifact.path) / artifact.entry)},
+        model_config={
+            "inputs": [spec.name for spec in artifact.inputs],
+            "outputs": [spec.name for spec in artifact.outputs],
+            "quantized_engine": artifact.meta.get("quantized_engine"),
+        },
+        input_example=_as_input(content.example),
+        **options,
+    )
+
+
+def _save_mlbench(content: Content, path: Path, options: dict[str, Any]) -> None:
+    mlflow.pyfunc.save_model(
+        path,
+        python_model=str(Path(__file__).with_name("served_artifact.py")),
+        artifacts={"files": content.artifact.path},
+        model_config={"artifact": to_dict(replace(content.artifact, path="")), "settings": to_dict(content.settings)},
+        input_example=_as_input(content.example),
+        **options,
+    )
+
+
+_LEAN = {
+    "onnx": Form("onnx", _save_onnx, (*_NUMPY_ONLY, "onnx", "onnxruntime")),
+    "torch_module": Form("pytorch", _save_pytorch, (*_NUMPY_ONLY, "torch")),
+    "torchscript": Form("torchscript", _save_torchscript, (*_NUMPY_ONLY, "torch")),
+}
+_MLBENCH = Form("mlbench", _save_mlbench, (*_NUMPY_ONLY, "mlflow-mlbench", "torch", "onnxruntime"))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the proof
+
+
+def _require_same_answers(content: Content, path: Path) -> None:
+    loaded = mlflow.pyfunc.load_model(str(path))
+    session = open_session(content.artifact, content.settings)
+    rows = len(next(iter(content.example.values())))
+    for count in (1, rows):
+        batch = {name: np.ascontiguousarray(array[:count]) for name, array in content.example.items()}
+        expected = session.outputs(session.run(session.prepare(batch)))
+        answer = loaded.predict(_as_input(batch))
+        values = list(answer.values()) if isinstance(answer, Mapping) else [answer]
+        if len(values) != len(expected):
+            raise UnfitError(f"it gives {len(values)} outputs instead of {len(expected)}")
+        for mine, theirs in zip(values, expected, strict=True):
+            _require_close(np.asarray(mine), np.asarray(theirs), count)
+
+
+def _require_close(mine: npt.NDArray[Any], theirs: npt.NDArray[Any], count: int) -> None:
+    scale = max(1.0, float(np.abs(theirs.astype(np.float64)).max(initial=0.0)))
+    if mine.shape != theirs.shape or not np.allclose(mine, theirs, rtol=_TOLERANCE, atol=_TOLERANCE * scale):
+        raise UnfitError(f"at batch size {count} it answers differently from the artifact that was measured")
+
+
+def _as_input(batch: Example) -> Any:
+    return next(iter(batch.values())) if len(batch) == 1 else dict(batch)
+
+
+@contextmanager
+def _torch_settings_kept() -> Iterator[None]:
+    """Sessions set the threads of the process that opens them; in a notebook that is the user's own process."""
+    if "torch" not in sys.modules:
+        yield
+        return
+    import torch
+
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
+
+
+__all__ = ["Content", "Form", "UnfitError", "example_for", "forms", "requirements", "save_verified", "signature"]

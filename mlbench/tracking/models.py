@@ -1,0 +1,114 @@
+"""Each arm's artifact as a logged model of its run: what is measured is what can be promoted."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
+from mlflow.models import Model
+from mlflow.models.model import MLMODEL_FILE_NAME
+
+from mlbench.records import Arm
+from mlbench.tracking import names
+from mlbench.tracking.calls import doing, quiet
+from mlbench.tracking.forms import Content, Example, UnfitError, example_for, forms, save_verified
+from mlbench.variants.quiet import quiet as captured
+
+if TYPE_CHECKING:
+    from mlbench.tracking.client import Tracker
+
+DELAYED = "the delay step makes work for self-checks, it makes no model to ship"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """What became of an arm's artifact.
+
+    Attributes:
+        model_id: The logged model; None when there is none.
+        form: ``onnx``, ``pytorch``, ``torchscript`` or ``mlbench``; empty without a model.
+        reason: Why there is no model, or why not in a leaner form; empty where all is well.
+    """
+
+    model_id: str | None
+    form: str = ""
+    reason: str = ""
+
+
+def log_model(
+    tracker: Tracker, run_id: str, arm: Arm, name: str, tags: Mapping[str, str], example: Example | None
+) -> ModelRecord:
+    """Log the arm's artifact once; a second call finds the model of the first.
+
+    Args:
+        tracker: Where to.
+        run_id: The arm's run; its parameters become the model's.
+        arm: What to log.
+        name: Name of the logged model.
+        tags: Tags of the logged model.
+        example: A few items by input name, first axis items; made up where None.
+
+    Raises:
+        TrackingError: MLflow refused.
+    """
+    if arm.artifact.meta.get("delay_percent"):
+        return ModelRecord(None, reason=DELAYED)
+    with doing(f"look for the model of '{arm.name}'"):
+        present = find_model(tracker, run_id, arm.artifact.digest)
+    if present is not None:
+        return ModelRecord(present.model_id, present.tags.get(names.MODEL_FORM, ""))
+    content = Content(arm.artifact, arm.settings, example_for(arm.artifact, example))
+    refused: list[str] = []
+    for form in forms(arm.artifact):
+        with tempfile.TemporaryDirectory(prefix="mlbench-model-") as folder:
+            path = Path(folder) / "model"
+            try:
+                with quiet(), captured("mlflow", "torch", "torch.export"):
+                    model = save_verified(form, content, path)
+            except UnfitError as error:
+                refused.append(f"not as {form.name}: {error}")
+                continue
+            with doing(f"log the model of '{arm.name}'"):
+                model_id = _deliver(tracker, run_id, name, {**tags, names.MODEL_FORM: form.name}, model, path)
+        return ModelRecord(model_id, form.name, "; ".join(refused))
+    return ModelRecord(None, reason="; ".join(refused))
+
+
+def find_model(tracker: Tracker, run_id: str, digest: str) -> LoggedModel | None:
+    """The model of this artifact that the run has logged already and that is whole."""
+    experiment = tracker.client.get_run(run_id).info.experiment_id
+    for model in tracker.client.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'"):
+        if model.tags.get(names.ARTIFACT) == digest and model.status == LoggedModelStatus.READY:
+            return model
+    return None
+
+
+def _deliver(tracker: Tracker, run_id: str, name: str, tags: Mapping[str, str], model: Model, path: Path) -> str:
+    """Only a model that is written and proven is created in MLflow, so that none is left half-done."""
+    client = tracker.client
+    run = client.get_run(run_id)
+    logged = client.create_logged_model(
+        run.info.experiment_id,
+        name=name,
+        source_run_id=run_id,
+        tags=dict(tags),
+        params=run.data.params,
+        model_type="mlbench",
+    )
+    model_id: str = logged.model_id
+    try:
+        model.artifact_path = logged.artifact_location
+        model.model_uuid = model.model_id = model_id
+        model.run_id = run_id
+        model.save(path / MLMODEL_FILE_NAME)
+        client.log_model_artifacts(model_id, str(path))
+    except BaseException:
+        client.finalize_logged_model(model_id, LoggedModelStatus.FAILED)
+        raise
+    client.finalize_logged_model(model_id, LoggedModelStatus.READY)
+    client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+    return model_id

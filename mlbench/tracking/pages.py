@@ -1,0 +1,40 @@
+"""Addresses of MLflow's pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from mlbench.tracking.view import view_key
+
+if TYPE_CHECKING:
+    from mlbench.tracking.client import Tracker
+
+DEFAULT_PORT = 5000
+_WORKFLOW = "workflowType=machine_learning"  # MLflow opens its page for language models otherwise
+
+
+def base_url(tracker: Tracker, port: int = DEFAULT_PORT) -> str:
+    """Where MLflow's pages are: on the tracking server, or where ``mlbench ui`` serves a local store."""
+    if not tracker.location.is_http:
+        return f"http://127.0.0.1:{port}"
+    scheme, _, rest = tracker.location.uri.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}".rstrip("/")  # credentials stay out of links
+
+
+def experiment_url(tracker: Tracker, port: int = DEFAULT_PORT) -> str:
+    """The table of all studies."""
+    return f"{base_url(tracker, port)}/#/experiments/{tracker.experiment_id}/runs?{_WORKFLOW}"
+
+
+def study_url(tracker: Tracker, run_id: str, port: int = DEFAULT_PORT) -> str:
+    """The page that compares the arms of one study: its saved view where there is one, else its arms by latency.
+
+    MLflow hides children under their parent, and so draws empty charts, unless the rows are sorted by a metric.
+    """
+    page = f"{base_url(tracker, port)}/#/experiments/{tracker.experiment_id}/runs?{_WORKFLOW}&compareRunsMode=CHART"
+    key = view_key(tracker, run_id)
+    if key is not None:
+        return f"{page}&viewStateShareKey={key}"
+    arms = quote(f"tags.mlflow.parentRunId = '{run_id}'")
+    return f"{page}&searchFilter={arms}&orderByKey={quote('metrics.`latency/p50_ms`')}&orderByAsc=true"

@@ -1,0 +1,201 @@
+"""The runs of one study: the parent, one child per arm, and how they end.
+
+Everything goes through ``MlflowClient``: MLflow's fluent "active run" is global to the process, and reopening a
+finished run through it falsifies the run's duration.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mlflow.entities import Param, Run, RunStatus, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from mlbench.errors import InputError
+from mlbench.records import SCHEMA_VERSION, Role
+from mlbench.tracking import names
+from mlbench.tracking.calls import doing, first_line, impatient
+from mlbench.tracking.content import as_yaml, redacted
+
+if TYPE_CHECKING:
+    from mlbench.tracking.client import Tracker
+
+_TAG_LIMIT = 8000
+_PARAM_LIMIT = 6000
+_PER_BATCH = 100
+_RUNNING = RunStatus.to_string(RunStatus.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenArm:
+    """The run of one arm."""
+
+    name: str
+    role: Role
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStudy:
+    """The runs of a study that is under way.
+
+    Attributes:
+        run_id: The study's run, parent of every arm's run.
+        arms: The arms opened so far, by name.
+    """
+
+    tracker: Tracker
+    name: str
+    run_id: str
+    arms: dict[str, OpenArm] = field(default_factory=dict)
+
+    def open_arm(self, name: str, role: Role) -> OpenArm:
+        """Open the arm's run below the study's, once; the same name gives the same run again.
+
+        Raises:
+            TrackingError: MLflow refused.
+        """
+        if name not in self.arms:
+            tags = {MLFLOW_PARENT_RUN_ID: self.run_id, names.KIND: "arm", names.STUDY: self.name}
+            tags |= {names.ARM: name, names.ROLE: role, names.SCHEMA: str(SCHEMA_VERSION)}
+            with doing(f"open the run of '{name}'"):
+                self.arms[name] = OpenArm(name, role, _create(self.tracker, name, tags))
+        return self.arms[name]
+
+    def finish(self) -> None:
+        """End the study's run as FINISHED; its arms must have ended."""
+        with doing("end the study's run"):
+            end(self.tracker, self.run_id, "FINISHED")
+
+    def fail(self, error: BaseException | str) -> None:
+        """End every run that is still open as FAILED, with the message in the tag ``mlbench.error``.
+
+        Raises:
+            TrackingError: MLflow refused.
+        """
+        self._end_all("FAILED", names.redact(str(error).strip()) or type(error).__name__)
+
+    def kill(self) -> None:
+        """End every run that is still open as KILLED: the study was interrupted. Waits no longer than it must.
+
+        Raises:
+            TrackingError: MLflow refused.
+        """
+        with impatient():
+            self._end_all("KILLED", "interrupted")
+
+    def _end_all(self, status: str, message: str) -> None:
+        with doing(f"end the runs of the study as {status}"):
+            for run_id in (*(arm.run_id for arm in self.arms.values()), self.run_id):
+                if self.tracker.client.get_run(run_id).info.status == _RUNNING:
+                    set_tags(self.tracker, run_id, {names.ERROR: message})
+                    end(self.tracker, run_id, status)
+
+
+def open_study(tracker: Tracker, name: str, config: Mapping[str, Any], overrides: Sequence[str]) -> OpenStudy:
+    """Open the study's run, or adopt the one that ``mlflow run`` opened; see :meth:`Tracker.open_study`."""
+    tags = {
+        names.KIND: "study",
+        names.STUDY: name,
+        names.SCHEMA: str(SCHEMA_VERSION),
+        names.OVERRIDES: names.redact(shlex.join(overrides)),
+    }
+    with doing("open the study's run"):
+        adopted = tracker.adopted
+        if adopted is None:
+            run_id = _create(tracker, name, tags)
+        else:
+            run_id = adopted
+            os.environ.pop("MLFLOW_RUN_ID", None)  # as MLflow's own start_run does: one study per adopted run
+            set_tags(tracker, run_id, tags)
+        tracker.client.log_text(run_id, as_yaml(redacted(config)), names.CONFIG_YAML)
+    return OpenStudy(tracker, name, run_id)
+
+
+def resume_study(tracker: Tracker, run_id: str) -> OpenStudy:
+    """The runs of a study that was opened before; see :meth:`Tracker.resume_study`."""
+    with doing(f"read the run {run_id}"):
+        try:
+            run = tracker.client.get_run(run_id)
+        except MlflowException as error:
+            raise InputError(f"no run '{run_id}' in the MLflow store {tracker.location.shown()}") from error
+        if run.data.tags.get(names.KIND) != "study":
+            raise InputError(f"the run '{run_id}' is no study of mlbench")
+        arms = {}
+        for child in children(tracker, run):
+            tags = child.data.tags
+            role: Any = tags.get(names.ROLE, "variant")
+            arms[tags[names.ARM]] = OpenArm(tags[names.ARM], role, child.info.run_id)
+    return OpenStudy(tracker, run.data.tags.get(names.STUDY, run.info.run_name), run_id, arms)
+
+
+def children(tracker: Tracker, parent: Run) -> list[Run]:
+    """The runs of a study's arms, oldest first."""
+    found: list[Run] = []
+    token = None
+    while True:
+        page = tracker.client.search_runs(
+            [parent.info.experiment_id],
+            f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.info.run_id}' and tags.`{names.KIND}` = 'arm'",
+            order_by=["attributes.start_time ASC"],
+            page_token=token,
+        )
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def set_tags(tracker: Tracker, run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags, each cut to the length that MLflow keeps."""
+    known = [RunTag(key, clip(value, _TAG_LIMIT)) for key, value in tags.items()]
+    for start in range(0, len(known), _PER_BATCH):
+        tracker.client.log_batch(run_id, tags=known[start : start + _PER_BATCH])
+
+
+def set_params(tracker: Tracker, run_id: str, params: Mapping[str, str]) -> None:
+    """Log parameters that the run does not have yet: MLflow refuses to change one, and ``mlflow run`` logs its own."""
+    present = tracker.client.get_run(run_id).data.params
+    new = [Param(key, clip(value, _PARAM_LIMIT)) for key, value in params.items() if key not in present]
+    for start in range(0, len(new), _PER_BATCH):
+        tracker.client.log_batch(run_id, params=new[start : start + _PER_BATCH])
+
+
+def end(tracker: Tracker, run_id: str, status: str) -> None:
+    """End a run; one that has ended already keeps its end time and only takes the status."""
+    now = tracker.client.get_run(run_id).info.status
+    if now == _RUNNING:
+        tracker.client.set_terminated(run_id, status)
+    elif now != status:
+        tracker.client.update_run(run_id, status=status)
+
+
+def clip(value: str, limit: int) -> str:
+    """The text, cut visibly where it is longer than the limit."""
+    return value if len(value) <= limit else value[: limit - 4] + " ..."
+
+
+def _create(tracker: Tracker, name: str, tags: Mapping[str, str]) -> str:
+    everything = resolve_tags({key: clip(value, _TAG_LIMIT) for key, value in tags.items()})
+    run = tracker.client.create_run(tracker.experiment_id, tags=everything, run_name=name)
+    run_id: str = run.info.run_id
+    return run_id
+
+
+__all__ = [
+    "OpenArm",
+    "OpenStudy",
+    "children",
+    "end",
+    "first_line",
+    "open_study",
+    "resume_study",
+    "set_params",
+    "set_tags",
+]
