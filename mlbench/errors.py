@@ -14,6 +14,7 @@ class ExitCode(IntEnum):
     WRONG_INPUT = 2
     POLICY_NOT_MET = 3
     INCONCLUSIVE = 4
+    INTERRUPTED = 130  # what shells report for a command ended by Ctrl-C
 
 
 class MlbenchError(Exception):

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,8 +43,9 @@ from mlbench.records import (
     Role,
     Study,
 )
-from mlbench.reporting import render_html, render_markdown, render_note
-from mlbench.tracking import OpenStudy, Promotion, connect, promote, publish, study_url
+from mlbench.reporting.html import render_html
+from mlbench.reporting.markdown import render_markdown, render_note
+from mlbench.tracking import OpenStudy, Promotion, Tracker, connect, promote, publish, study_url
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
 from mlbench.workloads import Workload
@@ -112,7 +112,7 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
             note=render_note(study),
             log_models=config.tracking.log_models,
         )
-        promotion = _promote(runs.run_id, study, config)
+        promotion = _promote(tracker, runs.run_id, study, config)
     return Outcome(runs.run_id, study, _exit_code(study, config), _links(tracker, runs, study, promotion), promotion)
 
 
@@ -158,7 +158,9 @@ def _measure(
 
     def report(trial: int, share: float) -> None:
         spent = time.monotonic() - begun
-        progress.trial(trial + 1, plan.trials, share, spent / share - spent if share else None)
+        # the first trial's share of the work says little: its workers took their time to start
+        left = spent / share - spent if trial else None
+        progress.trial(trial + 1, plan.trials, share, left)
 
     with _started(config.probes.names) as (probes, absent, energy_source):
         measured = Coordinator(
@@ -254,15 +256,17 @@ def _decision(config: StudyConfig, results: Sequence[ArmResult]) -> Decision:
     return decide(config.policy, results)
 
 
-def _promote(run_id: str, study: Study, config: StudyConfig) -> Promotion | None:
+def _promote(tracker: Tracker, run_id: str, study: Study, config: StudyConfig) -> Promotion | None:
     """Put the winner into the registry, where the configuration and the decision say so."""
     if not config.registry.promote or study.decision.outcome != "promote" or not config.tracking.log_models:
         return None
-    return promote(run_id, config.registry)
+    return promote(tracker, run_id, config.registry)
 
 
 def _exit_code(study: Study, config: StudyConfig) -> ExitCode:
-    if study.status == "interrupted" or study.baseline.status == "failed":
+    if study.status == "interrupted":
+        return ExitCode.INTERRUPTED
+    if study.baseline.status == "failed":
         return ExitCode.FAILURE
     if not config.policy.enforce:
         return ExitCode.DONE
@@ -279,7 +283,7 @@ def headline_samples(measurement: Measurement) -> dict[str, npt.NDArray[np.int64
     return {name: np.concatenate(calls) for name, calls in found.items()}
 
 
-def _links(tracker: Any, runs: OpenStudy, study: Study, promotion: Promotion | None) -> tuple[str, ...]:
+def _links(tracker: Tracker, runs: OpenStudy, study: Study, promotion: Promotion | None) -> tuple[str, ...]:
     lines = [f"mlbench ui                      # browse it: {study_url(tracker, runs.run_id)}"]
     lines.append(f"mlbench show {study.name}")
     if promotion is not None:
