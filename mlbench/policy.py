@@ -23,7 +23,7 @@ from mlbench._policy_words import (
 )
 from mlbench.config import ConstraintConfig, ObjectiveConfig, PolicyConfig
 from mlbench.metrics import NAMES, info
-from mlbench.records import ArmResult, ConstraintResult, Decision, Estimate, Judgement, to_dict
+from mlbench.records import ArmResult, ConstraintResult, Decision, Estimate, Judgement, Verdict, to_dict
 from mlbench.registry import suggest
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -169,13 +169,7 @@ def _better(objective: ObjectiveConfig, arm: ArmResult, baseline: ArmResult) -> 
     if not objective.require_better:
         return True, ""
     if metric in arm.verdicts:
-        verdict = arm.verdicts[metric]
-        if verdict.call == "inconclusive":
-            return None, f"its {name} is inconclusive: {verdict.reason}"
-        if verdict.call == "faster":
-            return True, verdict.reason
-        said = {"slower": "worse than", "equivalent": "equivalent to"}[verdict.call]
-        return False, f"its {name} is {said} the baseline's{in_brackets(verdict.ratio)}"
+        return _by_verdict(arm.verdicts[metric], name)
     difference, reason = _difference(ConstraintConfig(metric), arm, baseline)
     if difference is None:
         return None, reason
@@ -185,6 +179,15 @@ def _better(objective: ObjectiveConfig, arm: ArmResult, baseline: ArmResult) -> 
         return True, ""
     told = f"its {name} differs from the baseline's by {signed(difference)}"
     return (None if high is None or high > 0 else False), told
+
+
+def _by_verdict(verdict: Verdict, name: str) -> tuple[bool | None, str]:
+    if verdict.call == "faster":
+        return True, verdict.reason
+    if verdict.call == "inconclusive":
+        return None, f"its {name} is inconclusive: {verdict.reason}"
+    said = {"slower": "worse than", "equivalent": "equivalent to"}[verdict.call]
+    return False, f"its {name} is {said} the baseline's{in_brackets(verdict.ratio)}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

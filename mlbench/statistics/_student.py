@@ -11,7 +11,9 @@ from scipy import special
 
 FloatArray = npt.NDArray[np.float64]
 
-_ROUNDING = 1e-12  # relative: below this, differences of logarithms are arithmetic, not measurement
+ROUNDING = 1e-12
+"""Below this, differences of logarithms are arithmetic, not measurement."""
+
 _MOST_TRIALS = 10_000  # a study that would take more is not a plan
 
 
@@ -97,5 +99,5 @@ def summarize(values: FloatArray, scale: float = 1.0) -> Summary:
     """
     mean = float(values.mean())
     sd = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    rounding = _ROUNDING * max(scale, float(np.abs(values).max()))
+    rounding = ROUNDING * max(scale, float(np.abs(values).max()))
     return Summary(len(values), 0.0 if abs(mean) <= rounding else mean, 0.0 if sd <= rounding else sd)

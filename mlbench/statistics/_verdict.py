@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from mlbench.records import Call, Estimate, Verdict
+from mlbench.statistics._ranks import signed_rank_p
 from mlbench.statistics._student import FloatArray, Summary, summarize
 
 MIN_TRIALS = 6
@@ -101,7 +101,7 @@ def compare(
         margin=margin,
         p_value=summary.p_zero(),
         equivalence_p=summary.p_equivalent(bound),
-        rank_p=_rank_p(wall),
+        rank_p=signed_rank_p(wall),
         trials=summary.n,
         cpu_ratio=None if cpu_summary is None else _ratio(cpu_summary, 1 - alpha),
         lower_is_better=lower_is_better,
@@ -172,13 +172,6 @@ def _ratio(summary: Summary, level: float) -> Estimate:
         unit="ratio",
         method="t interval over trials, on logarithms",
     )
-
-
-def _rank_p(sample: FloatArray) -> float | None:
-    """Wilcoxon's signed-rank p; None where every trial gave a ratio of exactly 1."""
-    if not np.any(sample):
-        return None
-    return float(stats.wilcoxon(sample).pvalue)
 
 
 def _held_against(verdict: Verdict, wall: Summary, cpu: Summary, alpha: float) -> Verdict:
