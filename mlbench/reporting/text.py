@@ -16,6 +16,7 @@ _TIMES = ("latency/", "by_batch/p")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 _USER_INFO = re.compile(r"(?<=://)[^/@\s'\"]+@")
 
+_UNIT = re.compile(r"_(ms|mib|pct|w)$")
 _METRIC_NAMES = {
     "latency/p50_ms": "p50 latency",
     "latency/p90_ms": "p90 latency",
@@ -28,7 +29,13 @@ _METRIC_NAMES = {
     "throughput/samples_per_s": "throughput",
     "memory/peak_rss_mib": "peak memory",
     "memory/gpu_peak_mib": "peak GPU memory",
+    "memory/load_peak_mib": "peak memory after loading",
+    "memory/import_rss_mib": "memory of the runtime alone",
     "memory/disk_mib": "size on disk",
+    "cpu/utilization_pct": "CPU use",
+    "cpu/time_per_call_ms": "CPU time per call",
+    "gpu/utilization_pct": "GPU use",
+    "gpu/power_w": "GPU power",
     "energy/joules_per_sample": "energy per sample",
     "agreement/flip_rate": "flip rate",
 }
@@ -179,12 +186,12 @@ def listing(names: list[str] | tuple[str, ...]) -> str:
 
 
 def metric_name(metric: str) -> str:
-    """The plain name of a metric.
+    """The plain name of a metric, without its unit.
 
-    >>> metric_name("latency/p50_ms"), metric_name("quality/f1_macro")
-    ('p50 latency', 'f1 macro')
+    >>> metric_name("latency/p50_ms"), metric_name("quality/f1_macro"), metric_name("gpu/power_w")
+    ('p50 latency', 'f1 macro', 'GPU power')
     """
-    return _METRIC_NAMES.get(metric) or plain(metric.rpartition("/")[2]).replace("_", " ")
+    return _METRIC_NAMES.get(metric) or _UNIT.sub("", plain(metric.rpartition("/")[2])).replace("_", " ")
 
 
 def call_name(call: Call, metric: str = "latency/p50_ms") -> str:

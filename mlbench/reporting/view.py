@@ -5,12 +5,11 @@ Terminal, page and Markdown only lay this out (and escape it); what is said is d
 
 from __future__ import annotations
 
-import math
+import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any
 
 from mlbench.records import ArmResult, Estimate, Study, Verdict
 from mlbench.reporting import text
@@ -75,10 +74,10 @@ def quality_of(arm: ArmResult, name: str) -> Estimate | None:
 
 
 def quality_text(estimate: Estimate | None, *, with_interval: bool = False) -> str:
-    """A quality metric: in percent where it is a share of items, plain otherwise."""
+    """A quality metric: in percent where it is a fraction, plain otherwise."""
     if estimate is None:
         return text.DASH
-    if 0 <= estimate.value <= 1 and (estimate.high is None or estimate.high <= 1):
+    if estimate.unit == "fraction":
         return text.percent(estimate, with_interval=with_interval)
     return text.interval(estimate) if with_interval else text.number(estimate.value)
 
@@ -233,18 +232,18 @@ def method(study: Study) -> tuple[str, ...]:
         f"{text.count(first.rounds, 'round')} per trial at batch size {first.batch_size}: every arm takes one turn, "
         f"in a random order (seed {plan.seed}) and its reverse in the next round. A turn is "
         f"{text.count(first.discard, 'discarded call')} and {text.count(first.calls, 'timed value')} of at least "
-        f"{text.number(plan.min_value_ns / 1e6)} ms."
+        f"{plan.min_value_ns / 1e6:g} ms."
     )
     warmup = (
         f"Warm-up of every worker: at least {text.count(plan.warmup_calls, 'call')} and "
-        f"{text.number(plan.warmup_seconds)} s, never analysed."
+        f"{plan.warmup_seconds:g} s, never analysed."
     )
     unit = (
         "The trial is the unit of analysis: per trial, the median over rounds of the log ratio of turn medians; over "
         "trials, the mean with its t interval. The baseline is measured in every study."
     )
     rule = (
-        f"Verdict: equivalent if the {100 - 2 * alpha:g} % interval lies within {text.number(margin)} % of no "
+        f"Verdict: equivalent if the {100 - 2 * alpha:g} % interval lies within {margin:g} % of no "
         f"difference; slower or faster if the {100 - alpha:g} % interval excludes no difference (Holm over all "
         "variants); else inconclusive."
     )
@@ -285,70 +284,59 @@ def facts(study: Study) -> tuple[tuple[str, str], ...]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# speed against quality
+# how the arms were made
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """One arm in the plane of p50 latency (less is better) and quality (more is better).
+class RecipeView:
+    """How one arm was made: description, steps (name, parameters, what changed, seconds) and effective settings."""
 
-    ``beaten_by`` names an arm at least as good on both and better on one, by point estimates; None on the front.
-    """
-
-    name: str
-    latency: Estimate
-    quality: Estimate
-    beaten_by: str | None
-
-
-def plane(study: Study) -> tuple[Point, ...]:
-    """All arms that have both p50 latency and the headline quality, with the arm that beats each on both, if any.
-
-    Where several arms beat one, the fastest arm of the front among them is named.
-    """
-    name = quality_metric(study)
-    found: list[tuple[str, Estimate, Estimate]] = []
-    for arm in study.arms:
-        latency, quality = arm.metrics.get(HEADLINE), quality_of(arm, name)
-        if latency is not None and quality is not None and latency.value > 0 and math.isfinite(quality.value):
-            found.append((arm.name, latency, quality))
-    points = []
-    for arm_name, latency, quality in found:
-        better = [
-            (other_latency.value, -other_quality.value, other)
-            for other, other_latency, other_quality in found
-            if other_latency.value <= latency.value
-            and other_quality.value >= quality.value
-            and (other_latency.value, other_quality.value) != (latency.value, quality.value)
-        ]
-        points.append(Point(arm_name, latency, quality, min(better)[2] if better else None))
-    return tuple(points)
+    arm: str
+    description: str
+    status: str
+    failure: str
+    steps: tuple[tuple[str, str, str, str], ...]
+    effective: str
+    digest: str
 
 
-def plane_sentences(study: Study) -> tuple[str, ...]:
-    """What the plane of speed and quality says, in words."""
-    points = plane(study)
-    front = [text.plain(p.name) for p in sorted(points, key=lambda p: p.latency.value) if p.beaten_by is None]
-    beaten: dict[str, list[str]] = {}
-    for point in points:
-        if point.beaten_by is not None:
-            beaten.setdefault(text.plain(point.beaten_by), []).append(text.plain(point.name))
-    sentences = [f"On the front, fastest first: {text.listing(front)}."] if front else []
-    sentences += [f"Beaten on both by {winner}: {text.listing(names)}." for winner, names in beaten.items()]
-    return tuple(sentences)
+def recipes(study: Study) -> tuple[RecipeView, ...]:
+    """The recipe of every arm, and what each step changed."""
+    return tuple(_recipe(arm) for arm in study.arms)
 
 
-def quantiles_ms(samples: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Quantiles of nanosecond samples in milliseconds, as values that were observed (no interpolation)."""
-    values: np.ndarray = np.quantile(samples.astype(np.float64), at, method="inverted_cdf") / 1e6
-    return values
+def _recipe(arm: ArmResult) -> RecipeView:
+    done = arm.artifact.steps if arm.artifact is not None else ()
+    steps = [(s.name, pairs(s.params), pairs(s.changed), text.duration(s.seconds)) for s in done]
+    if arm.artifact is None:
+        steps += [(s.name, pairs(s.params), "not done", text.DASH) for s in arm.recipe.steps]
+    return RecipeView(
+        arm.name,
+        arm.recipe.description,
+        arm.status,
+        arm.failure,
+        tuple(steps),
+        pairs(arm.effective),
+        arm.artifact.digest if arm.artifact is not None else "",
+    )
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """A mapping in one line: ``ratio 0.5, round_to 8``."""
+    return ", ".join(f"{name} {_scalar(value)}" for name, value in values.items()) or text.DASH
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
 
 
 __all__ = [
     "HEADLINE",
     "MINIMUM_TRIALS",
     "ArmRow",
-    "Point",
+    "RecipeView",
     "disk_mib",
     "facts",
     "failures",
@@ -357,12 +345,11 @@ __all__ = [
     "method",
     "missing",
     "noise_sentence",
-    "plane",
-    "plane_sentences",
+    "pairs",
     "quality_metric",
     "quality_of",
     "quality_text",
-    "quantiles_ms",
+    "recipes",
     "reproduce",
     "rows",
     "shown_missing",

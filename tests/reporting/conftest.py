@@ -67,11 +67,14 @@ def quality(accuracy: float, labels: tuple[str, ...], *, against: float | None, 
         confusion[true, (true + 1 + int(rng.integers(2))) % size] += 1
     hits = int(np.trace(confusion))
     value = hits / ITEMS
-    share = Estimate(value, value - 0.008, min(1.0, value + 0.006), 0.95, ITEMS, "ratio", "bootstrap over items")
+    share = Estimate(value, value - 0.008, min(1.0, value + 0.006), 0.95, ITEMS, "fraction", "bootstrap over items")
     per_class = tuple(
         ClassQuality(
             label,
-            *(Estimate(v, max(0.0, v - 0.03), min(1.0, v + 0.02), n=ITEMS) for v in (precision, recall, f1)),
+            *(
+                Estimate(v, max(0.0, v - 0.03), min(1.0, v + 0.02), 0.95, ITEMS, "fraction")
+                for v in (precision, recall, f1)
+            ),
             support=int(confusion[place].sum()),
         )
         for place, label in enumerate(labels)
@@ -79,16 +82,17 @@ def quality(accuracy: float, labels: tuple[str, ...], *, against: float | None, 
         for recall in [confusion[place, place] / confusion[place].sum()]
         for f1 in [2 * precision * recall / (precision + recall)]
     )
-    metrics = {name: share for name in ("accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_weighted")}
+    metrics = dict.fromkeys(("accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_weighted"), share)
     counts = tuple(tuple(int(v) for v in row) for row in confusion)
     if against is None:
         return Quality(metrics, per_class=per_class, labels=labels, confusion=counts)
     change = value - against
     return Quality(
         metrics,
-        deltas={name: Estimate(change, change - 0.005, change + 0.006, 0.95, ITEMS, "ratio") for name in metrics},
+        deltas={name: Estimate(change, change - 0.005, change + 0.006, 0.95, ITEMS, "fraction") for name in metrics},
         agreement={
-            "flip_rate": Estimate(0.0042, 0.0009, 0.0121, 0.95, ITEMS, "ratio", "Clopper-Pearson"),
+            "flip_rate": Estimate(0.0042, 0.0009, 0.0121, 0.95, ITEMS, "fraction", "Wilson"),
+            "became_wrong": Estimate(0.0014, 0.0002, 0.0078, 0.95, ITEMS, "fraction", "Wilson"),
             "max_abs_diff": Estimate(0.213),
             "cosine": Estimate(0.99982),
         },
@@ -230,7 +234,7 @@ def decision(arms: Sequence[ArmResult]) -> Decision:
                 ConstraintResult(
                     "accuracy: at most 1 point below the baseline",
                     None if a.status == "failed" else True,
-                    Estimate(0.002, -0.003, 0.008, unit="ratio", n=ITEMS),
+                    Estimate(0.002, -0.003, 0.008, unit="fraction", n=ITEMS),
                     "the lower bound is -0.3 points",
                 ),
             ),

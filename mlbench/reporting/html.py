@@ -1,0 +1,135 @@
+"""The report page: one file that needs nothing else, opens offline and asks no other host for anything.
+
+plotly.js is part of the page once. A content security policy allows exactly the page's own two scripts, by hash, and
+no network at all; every value of the study passes through Jinja's autoescape, and the figures through
+:func:`script_json`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import jinja2
+import numpy as np
+import plotly.graph_objects as go
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from mlbench.records import Study, Turn
+from mlbench.reporting import drawing, figures, page, text, view
+from mlbench.reporting.colours import arm_colours
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One figure of the page: where it goes, its caption as markup that is already escaped, and the figure."""
+
+    key: str
+    title: Markup
+    caption: Markup
+    figure: go.Figure
+
+
+def render_html(study: Study, samples: Mapping[str, np.ndarray], turns: Sequence[Turn] = ()) -> str:
+    """The report page of a study.
+
+    Args:
+        study: The study.
+        samples: Per arm, nanoseconds of every timed call at the headline batch size, shape (calls,). Arms may be
+            absent.
+        turns: The turns, for the figure of the measurement as it went; that figure is left out without them.
+    """
+    charts = _charts(study, samples, turns)
+    script = _asset("report.js")
+    plotly = get_plotlyjs()
+    assert "</script" not in plotly.lower()  # else the page would end inside it
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            study=study,
+            view=view,
+            text=text,
+            page=page,
+            charts={chart.key: chart for chart in charts},
+            figures_json=script_json({chart.key: _figure_json(chart.figure) for chart in charts}),
+            colours=arm_colours(arm.name for arm in study.arms),
+            css=Markup(_asset("report.css")),  # noqa: S704  the page's own file, no value of the study
+            script=Markup(script),  # noqa: S704  the page's own file
+            plotly=Markup(plotly),  # noqa: S704  plotly's own file
+            script_sources=Markup(" ".join(map(_source, (plotly, script)))),  # noqa: S704  base64 text
+        )
+    )
+
+
+def script_json(value: object) -> Markup:
+    """JSON for a ``<script type="application/json">`` element, which nothing inside it can end or comment out."""
+    raw = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    escaped = raw.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return Markup(escaped)  # noqa: S704  escaped just above
+
+
+def _charts(study: Study, samples: Mapping[str, np.ndarray], turns: Sequence[Turn]) -> list[Chart]:
+    made = {
+        "pareto": figures.pareto(study),
+        "speedups": figures.speedups(study),
+        "ecdf": figures.latency_ecdf(study, samples),
+        "boxes": figures.latency_boxes(study, samples),
+        "throughput": figures.throughput(study),
+        "by-batch": figures.latency_by_batch(study),
+    }
+    if len(study.plan.batch_sizes) == 1:
+        del made["throughput"], made["by-batch"]
+    if turns:
+        made["timeline"] = figures.timeline(study, turns)
+    return [_chart(key, figure) for key, figure in made.items() if len(figure.data)]
+
+
+def _chart(key: str, figure: go.Figure) -> Chart:
+    """Title and subtitle become the caption, where they can be read, copied and translated."""
+    title = figure.layout.title
+    subtitle = (title.subtitle.text or "").replace("<br>", " ")
+    moved = figure.layout.margin.t - drawing.TOP
+    figure = go.Figure(figure)
+    figure.update_layout(
+        title=None,
+        margin_t=drawing.TOP,
+        height=figure.layout.height - moved,
+        paper_bgcolor="rgba(0, 0, 0, 0)",
+    )
+    return Chart(key, Markup(title.text), Markup(subtitle), figure)  # noqa: S704  figures.py escapes every name
+
+
+def _figure_json(figure: go.Figure) -> dict[str, object]:
+    parsed: dict[str, object] = json.loads(figure.to_json())
+    return parsed
+
+
+def _source(script: str) -> str:
+    """The CSP source expression that allows exactly this script."""
+    digest = hashlib.sha256(script.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+def _asset(name: str) -> str:
+    return (files("mlbench.reporting") / "templates" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(_asset),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+__all__ = ["Chart", "render_html", "script_json"]

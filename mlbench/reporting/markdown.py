@@ -1,0 +1,161 @@
+"""The report as Markdown, and the shorter note that MLflow shows on the study's run.
+
+Names and messages of users and tools are escaped for Markdown and for the HTML that Markdown lets through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from mlbench.records import Study
+from mlbench.reporting import text, view
+from mlbench.reporting.plane import plane_sentences
+from mlbench.reporting.view import ArmRow
+
+NOTE_LIMIT = 7_500  # characters; MLflow keeps the note in a tag, and refuses tags over 8,000
+_SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
+_FIRST = re.compile(r"^(\d*)([-+#=.)])")  # would begin a list or a heading
+
+
+def escape(raw: object) -> str:
+    """Text that reads as itself in Markdown, also inside a table: punctuation and HTML mean nothing."""
+    escaped = text.plain(raw).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = _FIRST.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", escaped))
+    return re.sub(r"(?i)\b(https?|ftp|www)(?=[:.])", r"\1&#8203;", escaped)  # no link that nobody wrote as one
+
+
+def render_markdown(study: Study) -> str:
+    """The report of a study as Markdown: decision, table, warnings, quality, recipes, method, how to run it again."""
+    blocks = [
+        f"# {escape(view.headline(study))}",
+        f"**{escape(study.decision.sentence)}**",
+        *_state(study),
+        _subject(study),
+        "## All arms",
+        _table(study, view.rows(study)),
+        *_bullets("### Not decided by the interval alone", map(escape, view.verdict_notes(study))),
+        *_bullets("### Arms without a complete result", _failures(study)),
+        *_bullets("### Warnings", _warnings(study)),
+        *_bullets("## Why", _reasons(study)),
+        *_bullets("## Speed against quality", map(escape, plane_sentences(study))),
+        *_bullets("## Recipes, and what each step changed", _recipes(study)),
+        *_bullets("## Method", map(escape, (*view.method(study), view.noise_sentence(study)))),
+        *_bullets("## Not available", map(escape, view.missing(study))),
+        *_bullets("## Environment", (escape(f"{k}: {text.redact(v)}") for k, v in study.environment.items())),
+        "## Run it again",
+        _code(view.reproduce(study)),
+        *_bullets("### This study", (escape(f"{name}: {value}") for name, value in view.facts(study))),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def render_note(study: Study) -> str:
+    """The description of the study's run: decision, table, warnings, how to run it again; at most 7,500 characters.
+
+    Where there are too many arms or warnings, the last ones are left out, which is said.
+    """
+    rows, warned = view.rows(study), [*_failures(study), *_warnings(study)]
+    arms, kept = len(rows), len(warned)
+    while True:
+        note = _note(study, rows[:arms], len(rows) - arms, warned[:kept], len(warned) - kept)
+        if len(note) <= NOTE_LIMIT:
+            return note
+        if kept:
+            kept -= 1
+        elif arms > 1:
+            arms -= 1
+        else:
+            return note[: NOTE_LIMIT - 2].rstrip("\\ \n") + " .."
+
+
+def _note(study: Study, rows: Sequence[ArmRow], more_arms: int, warned: Sequence[str], more_warnings: int) -> str:
+    blocks = [f"**{escape(study.decision.sentence)}**", *_state(study), _subject(study), _table(study, rows)]
+    if more_arms:
+        blocks.append(f"{text.count(more_arms, 'more arm')} in report/report.md.")
+    left_out = [f"{more_warnings} more in report/report.md"] if more_warnings else []
+    blocks += _bullets("**Warnings**", [*warned, *left_out])
+    blocks.append(f"Run it again:\n\n{_code(view.reproduce(study))}")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _state(study: Study) -> list[str]:
+    return [f"**{escape(view.state(study))}**"] if view.state(study) else []
+
+
+def _subject(study: Study) -> str:
+    return (
+        f"Workload {escape(study.workload.name)}, {text.count(study.plan.trials, 'trial')}, batch sizes "
+        f"{text.listing([str(size) for size in study.plan.batch_sizes])}, {escape(study.created)}."
+    )
+
+
+def _table(study: Study, rows: Iterable[ArmRow]) -> str:
+    quality = view.quality_metric(study).replace("_", " ")
+    heads = (
+        "arm",
+        "verdict",
+        f"speed-up at p50 ({100 * view.level(study):g} % interval)",
+        "p50 ms",
+        "p95 ms",
+        f"samples/s at batch {study.plan.largest}",
+        quality,
+        "points against the baseline",
+        "size MiB",
+        "peak MiB",
+    )
+    lines = ["| " + " | ".join(map(escape, heads)) + " |", "|---|---|---|--:|--:|--:|--:|--:|--:|--:|"]
+    for row in rows:
+        name = escape(row.name)
+        cells = (
+            f"**{name}** (ship)" if row.mark == "ship" else f"{name} ({row.mark})" if row.mark == "incumbent" else name,
+            row.verdict,
+            row.speedup,
+            row.p50,
+            row.p95,
+            row.throughput,
+            row.quality,
+            row.quality_delta,
+            row.size,
+            row.memory,
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _bullets(title: str, items: Iterable[str]) -> list[str]:
+    lines = [f"- {item}" for item in items]
+    return [title, "\n".join(lines)] if lines else []
+
+
+def _failures(study: Study) -> list[str]:
+    return [f"{escape(name)} {status}: {escape(reason)}" for name, status, reason in view.failures(study)]
+
+
+def _warnings(study: Study) -> list[str]:
+    return [
+        f"{escape(message)}  \n  Next: {escape(action)}" if action else escape(message)
+        for _, message, action in view.warnings(study)
+    ]
+
+
+def _reasons(study: Study) -> list[str]:
+    return [f"{escape(judgement.arm)}: {escape(judgement.reason)}" for judgement in study.decision.judgements]
+
+
+def _recipes(study: Study) -> list[str]:
+    found = []
+    for recipe in view.recipes(study):
+        steps = [f"  - {escape(name)}: {escape(changed)}" for name, _, changed, _ in recipe.steps]
+        found.append("\n".join([f"{escape(recipe.arm)}: {escape(recipe.description or 'no description')}", *steps]))
+    return found
+
+
+def _code(command: str) -> str:
+    """A code block whose fence is longer than any run of backticks inside."""
+    longest = max((len(run) for run in re.findall("`+", command)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}sh\n{command}\n{fence}"
+
+
+__all__ = ["NOTE_LIMIT", "escape", "render_markdown", "render_note"]

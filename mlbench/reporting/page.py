@@ -1,0 +1,316 @@
+"""The tables of the report page, as plain unescaped text; the template lays them out and escapes every value."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from mlbench.records import ArmResult, Estimate, Quality, Study, Verdict
+from mlbench.reporting import text, view
+
+MOST_CLASSES = 20  # a larger confusion matrix is shown as its most frequent confusions instead
+_CALL_MARKS = {"faster": "+", "slower": "-", "equivalent": "=", "inconclusive": "?"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value, with a second line in smaller type."""
+
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A verdict in a word, its mark and the figure behind it; ``kind`` only chooses the colour."""
+
+    kind: str
+    word: str
+    mark: str
+    figure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: heads of the columns, and rows of an arm (or another row head) with its cells."""
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell | Chip, ...]], ...]
+
+
+def tiles(study: Study) -> tuple[tuple[str, str, str], ...]:
+    """The decision in figures: label, value, detail."""
+    if study.decision.outcome != "promote" or study.decision.winner is None:
+        return ()
+    winner, baseline = study.arm(study.decision.winner), study.baseline
+    found: list[tuple[str, str, str]] = []
+    verdict = winner.verdicts.get(view.HEADLINE)
+    gain = text.improvement(verdict) if verdict is not None else None
+    if gain is not None:
+        value, _, interval = text.times(gain).partition(" ")
+        found.append(("speed-up at p50", value, interval.strip("()")))
+    for label, metric, unit in (
+        ("p50 latency", view.HEADLINE, "ms"),
+        ("samples per s", "throughput/samples_per_s", ""),
+        ("size", "memory/disk_mib", "MiB"),
+        ("peak memory", "memory/peak_rss_mib", "MiB"),
+    ):
+        mine, theirs = winner.metrics.get(metric), baseline.metrics.get(metric)
+        if mine is not None and theirs is not None:
+            found.append((label, f"{text.number(mine.value)} {unit}".strip(), f"{text.number(theirs.value)} before"))
+    name = view.quality_metric(study)
+    quality = view.quality_of(winner, name)
+    if quality is not None:
+        before = view.quality_text(view.quality_of(baseline, name))
+        found.insert(1, (name.replace("_", " "), view.quality_text(quality), f"{before} before"))
+    return tuple(found)
+
+
+def arms(study: Study) -> Table:
+    """The decision table with intervals."""
+    name = view.quality_metric(study)
+    batch = study.plan.largest
+    heads = (
+        "verdict at p50, speed-up",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        f"samples/s at batch {batch}",
+        name.replace("_", " "),
+        "points against the baseline",
+        "size MiB",
+        "peak MiB",
+    )
+    found = []
+    for row, arm in zip(view.rows(study), study.arms, strict=True):
+        verdict = arm.verdicts.get(view.HEADLINE)
+        cells: tuple[Cell | Chip, ...] = (
+            chip(verdict) if verdict is not None else Chip(row.verdict, row.verdict, "x" if arm.failure else ""),
+            *(_metric(arm, f"latency/{level}_ms") for level in ("p50", "p95", "p99")),
+            _metric(arm, "throughput/samples_per_s"),
+            _share(view.quality_of(arm, name)),
+            _points(arm.quality.deltas.get(name) if arm.quality is not None else None),
+            Cell(row.size),
+            _metric(arm, "memory/peak_rss_mib"),
+        )
+        found.append((arm.name, cells))
+    return Table(heads, tuple(found))
+
+
+def chip(verdict: Verdict) -> Chip:
+    """A verdict as a chip."""
+    word = text.call_name(verdict.call, verdict.metric)
+    return Chip(verdict.call, word, _CALL_MARKS[verdict.call], text.times(text.improvement(verdict)))
+
+
+def verdicts(study: Study) -> Table | None:
+    """Every verdict of every variant."""
+    metrics = list(dict.fromkeys(metric for arm in study.arms for metric in arm.verdicts))
+    if not metrics:
+        return None
+    found = [
+        (
+            arm.name,
+            tuple(chip(arm.verdicts[m]) if m in arm.verdicts else Cell(text.DASH) for m in metrics),
+        )
+        for arm in study.arms
+        if arm.verdicts
+    ]
+    return Table(tuple(text.metric_name(metric) for metric in metrics), tuple(found))
+
+
+def judgements(study: Study) -> tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...]:
+    """What the policy made of each arm: arm, reason, and each constraint with its outcome in a word and its reason."""
+    words = {True: "met", False: "not met", None: "cannot tell"}
+    return tuple(
+        (
+            judgement.arm,
+            judgement.reason,
+            tuple((c.constraint, words[c.passed], c.reason) for c in judgement.constraints),
+        )
+        for judgement in study.decision.judgements
+    )
+
+
+def batches(study: Study) -> Table | None:
+    """p50, throughput and speed-up at every batch size."""
+    series = (("by_batch/p50_ms", "ms"), ("by_batch/samples_per_s", "samples/s"), ("by_batch/speedup_p50", ""))
+    columns = [
+        (name, unit, size)
+        for size in study.plan.batch_sizes
+        for name, unit in series
+        if any(point.step == size for arm in study.arms for point in arm.series.get(name, ()))
+    ]
+    if not columns:
+        return None
+    heads = tuple(f"batch {size}: {unit or 'speed-up'}" for _, unit, size in columns)
+    found = []
+    for arm in study.arms:
+        at = {(name, point.step): point.estimate for name, points in arm.series.items() for point in points}
+        if at:
+            estimates = [(at.get((name, size)), unit) for name, unit, size in columns]
+            found.append((arm.name, tuple(_estimate(e) if unit else _times(e) for e, unit in estimates)))
+    return Table(heads, tuple(found))
+
+
+def quality(study: Study) -> Table | None:
+    """Every quality metric of every arm, its difference to the baseline, and the agreement with it."""
+    judged = [(arm, arm.quality) for arm in study.arms if arm.quality is not None]
+    if not judged:
+        return None
+    names = list(dict.fromkeys(name for _, q in judged for name in q.metrics))
+    agreements = list(dict.fromkeys(name for _, q in judged for name in q.agreement))
+    heads = (*(n.replace("_", " ") for n in names), *(n.replace("_", " ") for n in agreements), "McNemar p")
+    found = []
+    for arm, q in judged:
+        cells = [_with_delta(q, name) for name in names]
+        cells += [_agreement(q.agreement.get(name)) for name in agreements]
+        cells.append(Cell(text.number(q.mcnemar_p)))
+        found.append((arm.name, tuple(cells)))
+    return Table(heads, tuple(found))
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPage:
+    """Per-class quality and the confusion matrix of one arm.
+
+    Attributes:
+        shown: Whether to open it at once (the winner and the baseline).
+        confusion: Rows of (true label, cells of (count, share of the row, on the diagonal)); empty if too many classes.
+        confusions: The most frequent confusions (true, predicted, count), where the matrix would be too large.
+    """
+
+    arm: str
+    shown: bool
+    classes: Table
+    labels: tuple[str, ...]
+    confusion: tuple[tuple[str, tuple[tuple[int, float, bool], ...]], ...]
+    confusions: tuple[tuple[str, str, int], ...]
+
+
+def class_pages(study: Study) -> tuple[ClassPage, ...]:
+    """Per-class quality of every arm that has it."""
+    found = []
+    for arm in study.arms:
+        if arm.quality is None or not arm.quality.per_class:
+            continue
+        q = arm.quality
+        rows = tuple((c.label, (_share(c.precision), _share(c.recall), _share(c.f1), Cell(f"{c.support:,}")))
+                     for c in q.per_class)  # fmt: skip
+        small = len(q.labels) <= MOST_CLASSES
+        shown = arm.name == (study.decision.winner or study.baseline.name)
+        found.append(
+            ClassPage(
+                arm.name,
+                shown,
+                Table(("precision", "recall", "F1", "items"), rows),
+                q.labels,
+                _confusion(q) if small else (),
+                () if small else _confusions(q),
+            )
+        )
+    return tuple(found)
+
+
+def _confusion(q: Quality) -> tuple[tuple[str, tuple[tuple[int, float, bool], ...]], ...]:
+    return tuple(
+        (label, tuple((count, count / max(1, sum(row)), column == place) for column, count in enumerate(row)))
+        for place, (label, row) in enumerate(zip(q.labels, q.confusion, strict=True))
+    )
+
+
+def _confusions(q: Quality) -> tuple[tuple[str, str, int], ...]:
+    wrong = [
+        (count, place, column)
+        for place, row in enumerate(q.confusion)
+        for column, count in enumerate(row)
+        if place != column and count
+    ]
+    worst = sorted(wrong, key=lambda item: (-item[0], item[1], item[2]))[:MOST_CLASSES]
+    return tuple((q.labels[place], q.labels[column], count) for count, place, column in worst)
+
+
+def resources(study: Study) -> Table | None:
+    """Every other metric of every arm: loading, memory, size, processor, energy."""
+    shown = ("latency/p50_ms", "latency/p95_ms", "latency/p99_ms", "throughput/samples_per_s")
+    skip = ("quality/", "agreement/", "vs_baseline/", "by_batch/")
+    names = [
+        name
+        for name in dict.fromkeys(name for arm in study.arms for name in arm.metrics)
+        if name not in shown and not name.startswith(skip)
+    ]
+    if not names:
+        return None
+    units = {name: e.unit for arm in study.arms for name, e in arm.metrics.items()}
+    heads = tuple(f"{text.metric_name(name)} {units[name]}".strip() for name in names)
+    found = [(arm.name, tuple(_metric(arm, name) for name in names)) for arm in study.arms if arm.metrics]
+    return Table(heads, tuple(found))
+
+
+def environment(study: Study) -> tuple[tuple[str, str], ...]:
+    """Facts of the machine and its software."""
+    return tuple((name, text.redact(value)) for name, value in study.environment.items())
+
+
+def configuration(study: Study) -> str:
+    """The composed configuration as JSON text, without passwords in URIs."""
+    return text.redact(json.dumps(study.config, indent=2, default=str, ensure_ascii=False))
+
+
+def _metric(arm: ArmResult, name: str) -> Cell:
+    return _estimate(arm.metrics.get(name))
+
+
+def _estimate(estimate: Estimate | None) -> Cell:
+    if estimate is None:
+        return Cell(text.DASH)
+    return Cell(text.number(estimate.value), _span(text.interval(estimate)))
+
+
+def _agreement(estimate: Estimate | None) -> Cell:
+    return _share(estimate) if estimate is not None and estimate.unit == "fraction" else _estimate(estimate)
+
+
+def _share(estimate: Estimate | None) -> Cell:
+    return Cell(view.quality_text(estimate), _span(view.quality_text(estimate, with_interval=True)))
+
+
+def _points(estimate: Estimate | None) -> Cell:
+    value, _, span = text.points(estimate).partition(" (")
+    return Cell(value, span.rstrip(")"))
+
+
+def _times(estimate: Estimate | None) -> Cell:
+    value, _, span = text.times(estimate).partition(" (")
+    return Cell(value, span.rstrip(")"))
+
+
+def _with_delta(q: Quality, name: str) -> Cell:
+    cell = _share(q.metrics.get(name))
+    delta = q.deltas.get(name)
+    return Cell(cell.value, f"{text.points(delta)} points" if delta is not None else cell.detail)
+
+
+def _span(interval: str) -> str:
+    """The part of ``0.26 (0.25 to 0.27)`` inside the brackets."""
+    return interval.partition(" (")[2].rstrip(")")
+
+
+__all__ = [
+    "MOST_CLASSES",
+    "Cell",
+    "Chip",
+    "ClassPage",
+    "Table",
+    "arms",
+    "batches",
+    "chip",
+    "class_pages",
+    "configuration",
+    "environment",
+    "judgements",
+    "quality",
+    "resources",
+    "tiles",
+    "verdicts",
+]
