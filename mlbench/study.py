@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 
 import numpy as np
@@ -22,7 +24,6 @@ from mlbench import noise as machine_noise
 from mlbench import registry
 from mlbench.analysis import analyse
 from mlbench.compose import Composition
-from mlbench.recipes import recipes
 from mlbench.config import StudyConfig
 from mlbench.environment import environment
 from mlbench.errors import BuildError, ExitCode, MlbenchError
@@ -31,6 +32,7 @@ from mlbench.measurement.plan import make_plan
 from mlbench.policy import decide
 from mlbench.probes import Probe
 from mlbench.progress import Progress
+from mlbench.recipes import recipes
 from mlbench.records import (
     Arm,
     ArmResult,
@@ -45,7 +47,17 @@ from mlbench.records import (
 )
 from mlbench.reporting.html import render_html
 from mlbench.reporting.markdown import render_markdown, render_note
-from mlbench.tracking import OpenStudy, Promotion, Tracker, connect, promote, publish, study_url
+from mlbench.tracking import (
+    OpenStudy,
+    Promotion,
+    Tracker,
+    connect,
+    keep_measurement,
+    promote,
+    publish,
+    study_url,
+    write_measurement,
+)
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
 from mlbench.workloads import Workload
@@ -97,21 +109,22 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
         arms, failed = _build_arms(config, workload, store, progress, runs)
         plan = _plan(config, arms)
         measurement = _measure(plan, arms, workload, config, progress)
-        progress.phase("Deciding")
-        study = _conclude(composition, name, created, workload, arms, failed, measurement, time.monotonic() - begun)
-        progress.phase("Publishing to MLflow")
-        samples = headline_samples(measurement)
-        publish(
-            study,
-            measurement,
-            runs,
-            arms={arm.name: arm for arm in arms},
-            example={key: values[:3] for key, values in workload.data.test.inputs.items()},
-            report_html=render_html(study, samples),
-            report_markdown=render_markdown(study),
-            note=render_note(study),
-            log_models=config.tracking.log_models,
-        )
+        with keeping(measurement, runs, progress):
+            progress.phase("Deciding")
+            spent = time.monotonic() - begun
+            study = _conclude(composition, name, created, workload, arms, failed, measurement, spent)
+            progress.phase("Publishing to MLflow")
+            publish(
+                study,
+                measurement,
+                runs,
+                arms={arm.name: arm for arm in arms},
+                example={key: values[:3] for key, values in workload.data.test.inputs.items()},
+                report_html=render_html(study, headline_samples(measurement)),
+                report_markdown=render_markdown(study),
+                note=render_note(study),
+                log_models=config.tracking.log_models,
+            )
         promotion = _promote(tracker, runs.run_id, study, config)
     return Outcome(runs.run_id, study, _exit_code(study, config), _links(tracker, runs, study, promotion), promotion)
 
@@ -305,6 +318,22 @@ def closing_runs(runs: OpenStudy) -> Iterator[OpenStudy]:
         raise
     except BaseException as error:
         runs.fail(error)
+        raise
+
+
+@contextmanager
+def keeping(measurement: Measurement, runs: OpenStudy, progress: Progress) -> Iterator[None]:
+    """Whatever goes wrong after the measurement, what was measured is kept: in MLflow, or else on this disk."""
+    try:
+        yield
+    except BaseException:
+        try:
+            keep_measurement(measurement, runs)
+            progress.notice(f"what was measured is kept in MLflow, run {runs.run_id}")
+        except MlbenchError as error:
+            folder = Path(tempfile.mkdtemp(prefix=f"mlbench-{runs.run_id}-", dir=Path.cwd()))
+            write_measurement(measurement, folder)
+            progress.notice(f"{error}; what was measured is kept in {folder}")
         raise
 
 

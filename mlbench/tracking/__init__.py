@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         studies,
     )
     from mlbench.tracking.pages import experiment_url, study_url
-    from mlbench.tracking.publishing import Published, keep_measurement, publish
+    from mlbench.tracking.publishing import Published, keep_measurement, publish, write_measurement
     from mlbench.tracking.registry import Promotion, PromotionRefusedError, promote, rollback
     from mlbench.tracking.runs import OpenArm, OpenStudy
     from mlbench.tracking.server import ui
@@ -29,7 +29,7 @@ _HOMES = {
     "client": ("Tracker", "connect"),
     "load": ("LoadedStudy", "StudyEntry", "load_measurement", "load_samples", "load_study", "studies"),
     "pages": ("experiment_url", "study_url"),
-    "publishing": ("Published", "keep_measurement", "publish"),
+    "publishing": ("Published", "keep_measurement", "publish", "write_measurement"),
     "registry": ("Promotion", "PromotionRefusedError", "promote", "rollback"),
     "runs": ("OpenArm", "OpenStudy"),
     "server": ("ui",),
@@ -64,4 +64,5 @@ __all__ = [
     "studies",
     "study_url",
     "ui",
+    "write_measurement",
 ]

@@ -118,6 +118,14 @@ def keep_measurement(measurement: Measurement, runs: OpenStudy) -> None:
             runs.tracker.client.log_artifacts(runs.run_id, folder)
 
 
+def write_measurement(measurement: Measurement, folder: Path) -> None:
+    """Write what was measured below a local folder, one sub-folder per arm, for when MLflow does not take it."""
+    for arm in measurement.plan.arms:
+        (folder / arm).mkdir(parents=True, exist_ok=True)
+        _measured_files(folder / arm, arm, measurement)
+    _plan_files(folder, measurement)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # an arm
 
