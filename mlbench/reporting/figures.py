@@ -102,17 +102,18 @@ def _label(
     def down(value: float) -> float:
         return (y_range[1] - scale * value) / (y_range[1] - y_range[0]) * height
 
-    pixels = [(across(point.latency.value), down(point.quality.value)) for point in points]
-    obstacles = [Box(x - 9, y - 9, x + 9, y + 9) for x, y in pixels]
-    for point, (x, y) in zip(points, pixels, strict=True):
-        low, high = draw.bounds(point.quality)
-        obstacles.append(Box(x - 4, down(high) - 3, x + 4, down(low) + 3))
-        left, right = draw.bounds(point.latency)
-        obstacles.append(Box(across(left) - 3, y - 4, across(right) + 3, y + 4))
+    marks = []
+    for point in points:
+        x, y = across(point.latency.value), down(point.quality.value)
+        (left, right), (low, high) = draw.bounds(point.latency), draw.bounds(point.quality)
+        # symmetric around the point, so that a label's place can be given relative to it
+        wide = max(9.0, across(right) - x, x - across(left))
+        tall = max(9.0, down(low) - y, y - down(high))
+        marks.append(Box(x - wide, y - tall, x + wide, y + tall))
     names = [draw.short(point.name) for point in points]
     sizes = [(draw.CHARACTER * len(name) + 6, draw.LINE) for name in names]
-    offsets = place(pixels, sizes, obstacles, Box(0, 0, width, height))
-    for point, name, size, (right, below) in zip(points, names, sizes, offsets, strict=True):
+    offsets = place(marks, sizes, Box(0, 0, width, height))
+    for point, name, (right, below) in zip(points, names, offsets, strict=True):
         escaped = html.escape(name)
         figure.add_annotation(
             x=math.log10(point.latency.value),  # annotations on a log axis take the exponent
@@ -125,7 +126,7 @@ def _label(
             arrowhead=0,
             arrowwidth=1,
             standoff=9,
-            arrowcolor=colours[point.name] if math.hypot(right / (size[0] / 2), below / 10) > 2 else draw.CLEAR,
+            arrowcolor=colours[point.name],
         )
 
 
@@ -358,7 +359,7 @@ def timeline(study: Study, turns: Sequence[Turn]) -> go.Figure:
         f"Median of every turn at batch size {batch}; a vertical line begins a trial. Level rows are steady arms."
     )
     draw.finish(figure, title, [sentence], 440)
-    figure.update_xaxes(title_text="seconds since the first turn")
+    figure.update_xaxes(title_text="seconds since the first turn", showgrid=False)
     figure.update_yaxes(title_text="ms per call", **draw.log_axis(draw.padded(list(medians.values()), log=True)))
     return figure
 

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _DIRECTIONS = tuple(math.tau * step / 16 for step in range(16))
-_REACHES = (6.0, 18.0, 34.0, 54.0, 80.0, 112.0, 148.0)
+_REACHES = (0.0, 10.0, 24.0, 42.0, 64.0, 92.0)
+_CLEARANCE = 10.0  # from the point to the nearest edge of its label, at least
+_DOUBT, _COVER = 120.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,81 +27,84 @@ class Box:
         height = min(self.bottom, other.bottom) - max(self.top, other.top)
         return max(0.0, width) * max(0.0, height)
 
-    def distance(self, point: tuple[float, float]) -> float:
-        """From the nearest edge to a point outside; 0 inside."""
-        across = max(self.left - point[0], 0.0, point[0] - self.right)
-        return math.hypot(across, max(self.top - point[1], 0.0, point[1] - self.bottom))
-
     @property
     def area(self) -> float:
         """Area in square pixels."""
         return (self.right - self.left) * (self.bottom - self.top)
 
+    @property
+    def centre(self) -> tuple[float, float]:
+        """The middle."""
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
-def place(
-    points: Sequence[tuple[float, float]],
-    sizes: Sequence[tuple[float, float]],
-    obstacles: Sequence[Box],
-    frame: Box,
-) -> list[tuple[float, float]]:
-    """The centre of each label, relative to its point.
+    def gap(self, other: Box) -> float:
+        """Distance between the nearest edges; 0 where the boxes touch."""
+        across = max(self.left - other.right, 0.0, other.left - self.right)
+        return math.hypot(across, max(self.top - other.bottom, 0.0, other.top - self.bottom))
 
-    Greedy: the most crowded point chooses first among positions around it, nearest first; covering a label costs
-    most, leaving the frame as much, covering an obstacle less, distance least.
+
+def place(marks: Sequence[Box], sizes: Sequence[tuple[float, float]], frame: Box) -> list[tuple[float, float]]:
+    """The centre of each label, relative to the centre of its mark.
+
+    Greedy: the most crowded mark chooses first among positions around it, nearest first. What a position costs:
+    covering a label or leaving the frame most, covering a mark, being as near to another mark as to its own, and
+    its distance least.
 
     Args:
-        points: Positions in pixels, y downwards.
+        marks: Points with their interval bars, in pixels, y downwards.
         sizes: Width and height of each label.
-        obstacles: What labels should not cover, such as markers and error bars.
         frame: Labels stay inside.
 
     Returns:
-        One (dx, dy) per point, y downwards.
+        One (dx, dy) per mark, y downwards.
     """
-    crowding = [
-        sum(1.0 / (1.0 + math.dist(point, other)) for other in points if other is not point) for point in points
-    ]
+    crowding = [sum(1 / (1 + mark.gap(other)) for other in marks if other is not mark) for mark in marks]
     chosen: dict[int, Box] = {}
-    for index in sorted(range(len(points)), key=lambda index: (-crowding[index], index)):
-        candidates = _candidates(points[index], sizes[index])
-        others = [point for number, point in enumerate(points) if number != index]
+    for index in sorted(range(len(marks)), key=lambda index: (-crowding[index], index)):
+        others = [mark for number, mark in enumerate(marks) if number != index]
+        candidates = _candidates(marks[index], sizes[index])
         costs = [
-            (_cost(box, chosen.values(), obstacles, frame) + _doubt(box, points[index], others) + reach, order)
+            (_cost(box, marks[index], others, chosen.values(), frame) + reach, order)
             for order, (box, reach) in enumerate(candidates)
         ]
         chosen[index] = candidates[min(costs)[1]][0]
     return [
-        (
-            (chosen[index].left + chosen[index].right) / 2 - x,
-            (chosen[index].top + chosen[index].bottom) / 2 - y,
-        )
-        for index, (x, y) in enumerate(points)
+        (chosen[index].centre[0] - mark.centre[0], chosen[index].centre[1] - mark.centre[1])
+        for index, mark in enumerate(marks)
     ]
 
 
-def _candidates(point: tuple[float, float], size: tuple[float, float]) -> list[tuple[Box, float]]:
-    """Boxes around a point whose nearest edge is ``reach`` away, with that reach."""
-    (x, y), (width, height) = point, size
-    found = []
-    for reach in _REACHES:
-        for angle in _DIRECTIONS:
-            centre_x = x + math.cos(angle) * (width / 2 + 8 + reach)
-            centre_y = y + math.sin(angle) * (height / 2 + 8 + reach)
-            box = Box(centre_x - width / 2, centre_y - height / 2, centre_x + width / 2, centre_y + height / 2)
-            found.append((box, reach))
-    return found
+def _candidates(mark: Box, size: tuple[float, float]) -> list[tuple[Box, float]]:
+    """Labels around the centre of a mark and beyond its upper and lower ends, each with its distance."""
+    (x, y), (width, height) = mark.centre, size
+    centres = [
+        (
+            x + math.cos(angle) * (width / 2 + _CLEARANCE + reach),
+            y + math.sin(angle) * (height / 2 + _CLEARANCE + reach),
+            reach,
+        )
+        for reach in _REACHES
+        for angle in _DIRECTIONS
+    ]
+    for level in range(4):
+        for share in (0.0, -0.25, 0.25, -0.45, 0.45):
+            away = 2 + height / 2 + 1.1 * height * level
+            cost = 6 + 14 * level + 8 * abs(share)
+            centres.append((x + share * width, mark.top - away, cost))
+            centres.append((x + share * width, mark.bottom + away, cost + 1))
+    return [
+        (Box(left - width / 2, top - height / 2, left + width / 2, top + height / 2), reach)
+        for left, top, reach in centres
+    ]
 
 
-def _cost(box: Box, labels: Iterable[Box], obstacles: Sequence[Box], frame: Box) -> float:
+def _cost(box: Box, own: Box, others: Sequence[Box], labels: Iterable[Box], frame: Box) -> float:
     outside = box.area - box.overlap(frame)
     covered = sum(box.overlap(label) for label in labels)
-    return 20.0 * covered + 20.0 * outside + 2.0 * sum(box.overlap(obstacle) for obstacle in obstacles)
-
-
-def _doubt(box: Box, own: tuple[float, float], others: Iterable[tuple[float, float]]) -> float:
-    """A label that is hardly nearer to its own point than to another one could be read as the other's."""
-    mine = box.distance(own)
-    return sum(150.0 for other in others if box.distance(other) < max(30.0, mine + 8.0))
+    marked = box.overlap(own) + sum(box.overlap(other) for other in others)
+    mine = box.gap(own)
+    doubts = sum(box.gap(other) < mine + 6 for other in others)
+    return _COVER * (covered + outside) + 2 * marked + _DOUBT * doubts
 
 
 __all__ = ["Box", "place"]

@@ -154,20 +154,26 @@ def batches(study: Study) -> Table | None:
 
 
 def quality(study: Study) -> Table | None:
-    """Every quality metric of every arm, its difference to the baseline, and the agreement with it."""
+    """Every quality metric of every arm, and its difference to the baseline."""
     judged = [(arm, arm.quality) for arm in study.arms if arm.quality is not None]
-    if not judged:
-        return None
     names = list(dict.fromkeys(name for _, q in judged for name in q.metrics))
-    agreements = list(dict.fromkeys(name for _, q in judged for name in q.agreement))
-    heads = (*(n.replace("_", " ") for n in names), *(n.replace("_", " ") for n in agreements), "McNemar p")
-    found = []
-    for arm, q in judged:
-        cells = [_with_delta(q, name) for name in names]
-        cells += [_agreement(q.agreement.get(name)) for name in agreements]
-        cells.append(Cell(text.number(q.mcnemar_p)))
-        found.append((arm.name, tuple(cells)))
-    return Table(heads, tuple(found))
+    if not names:
+        return None
+    found = [(arm.name, tuple(_with_delta(q, name) for name in names)) for arm, q in judged]
+    return Table(tuple(name.replace("_", " ") for name in names), tuple(found))
+
+
+def agreement(study: Study) -> Table | None:
+    """Agreement of every variant with the baseline."""
+    judged = [(arm, arm.quality) for arm in study.arms if arm.quality is not None and arm.quality.agreement]
+    names = list(dict.fromkeys(name for _, q in judged for name in q.agreement))
+    if not names:
+        return None
+    found = [
+        (arm.name, (*(_agreement(q.agreement.get(name)) for name in names), Cell(text.number(q.mcnemar_p))))
+        for arm, q in judged
+    ]
+    return Table((*(name.replace("_", " ") for name in names), "McNemar p"), tuple(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +294,7 @@ def _times(estimate: Estimate | None) -> Cell:
 def _with_delta(q: Quality, name: str) -> Cell:
     cell = _share(q.metrics.get(name))
     delta = q.deltas.get(name)
-    return Cell(cell.value, f"{text.points(delta)} points" if delta is not None else cell.detail)
+    return Cell(cell.value, text.points(delta) if delta is not None else cell.detail)
 
 
 def _span(interval: str) -> str:
@@ -302,6 +308,7 @@ __all__ = [
     "Chip",
     "ClassPage",
     "Table",
+    "agreement",
     "arms",
     "batches",
     "chip",

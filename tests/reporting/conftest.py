@@ -306,7 +306,6 @@ def make_study(labels: tuple[str, ...] = DIGITS, trials: int = 10) -> Study:
                 "the machine was noisy while it was measured: other processes used 0.41 CPUs during the turns",
                 "stop other work on this machine and run the study again, or raise protocol.trials",
             ),
-            Notice("arm_failed", "openvino_int8 could not be built and was left out.", "see its reason below"),
         ),
         wall_seconds=131.4,
     )
