@@ -23,11 +23,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from mlbench.config import TrackingConfig
 from mlbench.errors import InputError
 from mlbench.tracking import names
-from mlbench.tracking.calls import doing, first_line, impatient, quiet
+from mlbench.tracking.calls import first_line, impatient, quiet
 from mlbench.tracking.runs import OpenStudy, open_study, resume_study
 from mlbench.tracking.uris import Location, absolute
 
 _RUN_ID = "MLFLOW_RUN_ID"
+_KINDS = "http://HOST:PORT, sqlite:///FILE, postgresql://..., mysql://..., mssql://... or databricks"
 _CONNECT_LIMIT = {"postgresql": {"connect_timeout": 5}, "mysql": {"connect_timeout": 5}, "mssql": {"timeout": 5}}
 
 
@@ -135,6 +136,9 @@ def _reason(error: BaseException) -> str:
         "Temporary failure in name resolution": "its host name cannot be resolved",
         "No route to host": "no route to the host",
         "timed out": "no answer within the time limit",
+        "unsupported URI": f"MLflow knows no such kind of store; it takes {_KINDS}",
+        "maintenance mode": "MLflow keeps new runs in a database, such as sqlite:///mlflow.db ('mlflow "
+        "migrate-filestore' moves the old ones, MLFLOW_ALLOW_FILE_STORE=true insists on files)",
         "error code 401": "it wants credentials (MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD)",
     }.items():
         if mark in text:
@@ -232,4 +236,4 @@ def _adopted(client: MlflowClient, location: Location) -> Run | None:
     return run
 
 
-__all__ = ["Tracker", "connect", "doing", "locate"]
+__all__ = ["Tracker", "connect", "locate"]

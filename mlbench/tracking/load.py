@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlbench.tracking.client import Tracker
 
 _SHOWN = 8
+_KNOWN = 20
 _IS_STUDY = f"tags.`{names.KIND}` = 'study'"
 _NEWEST = ["attributes.start_time DESC"]
 
@@ -161,7 +162,7 @@ def find_run(tracker: Tracker, reference: str) -> Run:
         shown = "; ".join(_line(run) for run in candidates[:_SHOWN])
         more = "" if len(candidates) <= _SHOWN else f"; and {len(candidates) - _SHOWN} more"
         raise InputError(f"'{reference}' means {len(candidates)} studies, give the run id of one: {shown}{more}")
-    known = [_name(run) for run in _search(tracker, _IS_STUDY, 200)]
+    known = dict.fromkeys(_name(run) for run in _search(tracker, _IS_STUDY, _KNOWN))
     raise InputError(f"no study '{reference}' in {_where(tracker)}; {suggest(reference, known)}")
 
 

@@ -5,7 +5,6 @@ Tags and artifact names are a public contract: scripts and dashboards read them.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from typing import Final
 
@@ -67,8 +66,8 @@ def check_model_name(name: str) -> str | None:
         return "registry.model_name is empty: give the registered model a name, or null for mlbench-<workload>"
     if "/" in name or ":" in name:
         return f"registry.model_name '{name}' holds '/' or ':', which MLflow refuses in names of registered models"
-    if posixpath.normpath(name) != name or name.startswith("."):
-        return f"registry.model_name '{name}' starts with '.', which MLflow refuses or reads as a path"
+    if name == "." or name.startswith(".."):
+        return f"registry.model_name '{name}' reads as a path, which MLflow refuses"
     if len(name) > _MAX_MODEL_NAME:
         return f"registry.model_name has {len(name)} characters; MLflow keeps at most {_MAX_MODEL_NAME}"
     if not name.isprintable():

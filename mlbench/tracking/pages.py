@@ -36,5 +36,5 @@ def study_url(tracker: Tracker, run_id: str, port: int = DEFAULT_PORT) -> str:
     key = view_key(tracker, run_id)
     if key is not None:
         return f"{page}&viewStateShareKey={key}"
-    arms = quote(f"tags.mlflow.parentRunId = '{run_id}'")
-    return f"{page}&searchFilter={arms}&orderByKey={quote('metrics.`latency/p50_ms`')}&orderByAsc=true"
+    arms = quote(f"tags.mlflow.parentRunId = '{run_id}'", safe="")
+    return f"{page}&searchFilter={arms}&orderByKey={quote('metrics.`latency/p50_ms`', safe='')}&orderByAsc=true"

@@ -12,40 +12,42 @@ import mlflow
 import numpy as np
 from mlflow.pyfunc.model import PythonModel
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # MLflow asks for type hints of a kind that cannot say "array or arrays by name"
 
-    class TorchScriptModel(PythonModel):
-        """Answers numpy arrays with numpy arrays; several inputs or outputs come as arrays by name."""
+class TorchScriptModel(PythonModel):
+    """Answers numpy arrays with numpy arrays; several inputs or outputs come as arrays by name.
 
-        def load_context(self, context: Any) -> None:
-            """Load the graph; called once by MLflow."""
-            import torch
+    The hint on ``model_input`` tells MLflow to leave checking to the signature, which knows about names too.
+    """
 
-            engine = context.model_config.get("quantized_engine")
-            if engine:
-                torch.backends.quantized.engine = engine
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # torch deprecates TorchScript itself
-                loaded = torch.jit.load(context.artifacts["model"], map_location="cpu")  # type: ignore[no-untyped-call]
-            self._module = loaded.eval()
-            self._inputs: list[str] = context.model_config["inputs"]
-            self._outputs: list[str] = context.model_config["outputs"]
+    def load_context(self, context: Any) -> None:
+        """Load the graph; called once by MLflow."""
+        import torch
 
-        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:  # noqa: ARG002 - MLflow's API
-            """The model's answer to a batch (first axis: items)."""
-            import torch
+        engine = context.model_config.get("quantized_engine")
+        if engine:
+            torch.backends.quantized.engine = engine
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch deprecates TorchScript itself
+            loaded = torch.jit.load(context.artifacts["model"], map_location="cpu")  # type: ignore[no-untyped-call]
+        self._module = loaded.eval()
+        self._inputs: list[str] = context.model_config["inputs"]
+        self._outputs: list[str] = context.model_config["outputs"]
 
-            arrays = [model_input[name] for name in self._inputs] if isinstance(model_input, dict) else [model_input]
-            tensors = [torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in arrays]
-            with torch.inference_mode():
-                result = self._module(*tensors)
-            if isinstance(result, dict):
-                return {name: value.numpy() for name, value in result.items()}
-            values = result if isinstance(result, tuple | list) else (result,)
-            if len(values) == 1:
-                return values[0].numpy()
-            return {name: value.numpy() for name, value in zip(self._outputs, values, strict=True)}
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:  # noqa: ARG002 - MLflow's form
+        """The model's answer to a batch (first axis: items)."""
+        import torch
+
+        given: Any = model_input
+        arrays = [given[name] for name in self._inputs] if isinstance(given, dict) else [given]
+        tensors = [torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in arrays]
+        with torch.inference_mode():
+            result = self._module(*tensors)
+        if isinstance(result, dict):
+            return {name: value.numpy() for name, value in result.items()}
+        values = result if isinstance(result, tuple | list) else (result,)
+        if len(values) == 1:
+            return values[0].numpy()
+        return {name: value.numpy() for name, value in zip(self._outputs, values, strict=True)}
 
 
 mlflow.models.set_model(TorchScriptModel())

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from mlbench.tracking.names import redact
 
 _SQLITE = "sqlite:///"
+_NAMED = ("", "databricks", "databricks-uc", "uc")  # stores that MLflow knows by name
 _IN_MEMORY = ("", ":memory:")
 
 
@@ -60,7 +61,7 @@ def absolute(uri: str, folder: Path) -> str:
         plain = unquote(path)  # MLflow quotes blanks in its default, and then makes a stray directory of that name
         return f"{_SQLITE}{folder / (path if '%' in plain else plain)}{mark}{query}"
     parts = urlsplit(uri)
-    if parts.scheme == "" and uri:
+    if parts.scheme == "" and uri not in _NAMED:
         return (folder / uri).resolve().as_uri()
     if parts.scheme == "file" and not parts.path.startswith("/"):
         return (folder / unquote(parts.path)).resolve().as_uri()

@@ -71,34 +71,59 @@ def tracker(store):
 
 @dataclass(frozen=True)
 class Delivered:
+    """A store with published studies, models and all; the database is copied for each test, artifacts are shared."""
+
     path: Path
-    run_id: str
+    run_ids: tuple[str, ...]
 
 
-@pytest.fixture(scope="session")
-def delivered(template_store, artifacts, tmp_path_factory):
-    """A store with one published study, models and all; copied for each test, its artifacts are shared."""
+def deliver(folder, study, arms):
+    """Publish a study into the store in this folder, from within it: MLflow keeps artifacts where the process is."""
     from mlbench.tracking import connect, publish
 
-    folder = tmp_path_factory.mktemp("delivered")
-    shutil.copyfile(template_store, folder / "mlflow.db")
     before = Path.cwd()
     os.chdir(folder)
     try:
         tracker = connect(TrackingConfig(uri=f"sqlite:///{folder}/mlflow.db"))
-        study = make_study(artifacts)
         runs = tracker.open_study(study.name, study.config, study.overrides)
-        runs.open_arm("baseline", "baseline")
-        publish(study, make_measurement(), runs, arms=arms_of(artifacts), example=EXAMPLE, **REPORTS)
+        publish(study, make_measurement(), runs, arms=arms, example=EXAMPLE, **REPORTS)
     finally:
         os.chdir(before)
-    return Delivered(folder / "mlflow.db", runs.run_id)
+    return runs.run_id
+
+
+@pytest.fixture(scope="session")
+def delivered(template_store, artifacts, tmp_path_factory):
+    """One study."""
+    folder = tmp_path_factory.mktemp("delivered")
+    shutil.copyfile(template_store, folder / "mlflow.db")
+    return Delivered(folder / "mlflow.db", (deliver(folder, make_study(artifacts), arms_of(artifacts)),))
+
+
+@pytest.fixture(scope="session")
+def three_delivered(delivered, artifacts, tmp_path_factory):
+    """Three studies, the last two of the same name, with the winner's model each."""
+    folder = tmp_path_factory.mktemp("three")
+    shutil.copyfile(delivered.path, folder / "mlflow.db")
+    study, winner = make_study(artifacts, name="twice"), {"fast": arms_of(artifacts)["fast"]}
+    more = [deliver(folder, study, winner) for _ in range(2)]
+    return Delivered(folder / "mlflow.db", (*delivered.run_ids, *more))
+
+
+def _copy(delivered, tmp_path):
+    from mlbench.tracking import connect
+
+    shutil.copyfile(delivered.path, tmp_path / "copy.db")
+    return connect(TrackingConfig(uri=f"sqlite:///{tmp_path}/copy.db"))
 
 
 @pytest.fixture
 def published(delivered, tmp_path):
-    """A tracker on a copy of the store with one published study, and the study's run id."""
-    from mlbench.tracking import connect
+    """A tracker on a store with one published study, and the study's run id."""
+    return _copy(delivered, tmp_path), delivered.run_ids[0]
 
-    shutil.copyfile(delivered.path, tmp_path / "copy.db")
-    return connect(TrackingConfig(uri=f"sqlite:///{tmp_path}/copy.db")), delivered.run_id
+
+@pytest.fixture
+def three(three_delivered, tmp_path):
+    """A tracker on a store with three published studies, and their run ids, oldest first."""
+    return _copy(three_delivered, tmp_path), three_delivered.run_ids

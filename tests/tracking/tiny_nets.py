@@ -1,42 +1,36 @@
 """Models small enough to be built in a test."""
 
 import numpy as np
+import torch
+from torch import nn
+
+
+class Sum(nn.Module):
+    """Takes two inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, left, right):
+        return self.layer(left + right)
+
+
+class ByPlace(nn.Module):
+    """Answers every item by its place in the batch, so that no exported graph is right for all batch sizes."""
+
+    def forward(self, x):
+        return torch.stack([item.mean() * float(place + len(x)) for place, item in enumerate(x)])[:, None]
 
 
 def tiny_cnn(width=4):
-    import torch
-    from torch import nn
-
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(1, width, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(width * 64, 3))
 
 
 def two_inputs():
-    import torch
-    from torch import nn
-
-    class Sum(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = nn.Linear(4, 3)
-
-        def forward(self, left, right):
-            return self.layer(left + right)
-
     torch.manual_seed(0)
     return Sum()
-
-
-def fixed_batch():
-    """A module that answers every item by its place in the batch: no exporter can make it right for all sizes."""
-    import torch
-    from torch import nn
-
-    class ByPlace(nn.Module):
-        def forward(self, x):
-            return torch.stack([item.mean() * float(place + len(x)) for place, item in enumerate(x)])[:, None]
-
-    return ByPlace()
 
 
 def images(rows, seed=0):

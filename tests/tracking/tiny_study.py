@@ -1,9 +1,9 @@
 """A realistic tiny study, with real artifacts small enough to be built in a test."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
-
 from tiny_nets import images, tiny_cnn
 
 from mlbench.records import (
@@ -55,8 +55,16 @@ def script_artifact(folder):
     import torch
 
     folder.mkdir(parents=True)
-    torch.jit.trace(tiny_cnn().eval(), torch.from_numpy(images(2))).save(str(folder / "model.ts"))
+    save_script(tiny_cnn().eval(), torch.from_numpy(images(2)), folder / "model.ts")
     return Artifact("b" * 64, "torchscript", str(folder), "model.ts", INPUTS, OUTPUTS, 5000)
+
+
+def save_script(module, example, path):
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.trace(module, example).save(str(path))
 
 
 def onnx_artifact(folder):
@@ -272,8 +280,8 @@ def make_study(artifacts, outcome="promote", status="finished", **changes):
             winner,
             sentences[outcome],
             (
-                Judgement("baseline", True, (), "the baseline"),  # noqa: FBT003 - a record's field
-                Judgement("fast", True, (ConstraintResult("accuracy", True, None, "passes"),), "fastest | eligible"),  # noqa: FBT003
+                Judgement("baseline", True, (), "the baseline"),
+                Judgement("fast", True, (ConstraintResult("accuracy", True, None, "passes"),), "fastest | eligible"),
             ),
             {"name": "keep_accuracy"},
         ),

@@ -1,0 +1,273 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_nets
+from tiny_nets import images
+from tiny_study import EXAMPLE, INPUTS, OUTPUTS, arms_of, onnx_weights, save_script, torch_artifact
+
+from mlbench.errors import TrackingError
+from mlbench.records import Arm, Artifact, Recipe, RuntimeSettings, TensorSpec
+from mlbench.tracking import forms, load_study
+from mlbench.tracking.models import find_model, log_model
+
+WITHOUT_MLBENCH = """
+import sys, json
+sys.modules["mlbench"] = None  # as where it is not installed
+import numpy as np, mlflow
+rows = np.load(sys.argv[1])
+for location in sys.argv[2:]:
+    model = mlflow.pyfunc.load_model(location)
+    for count in (1, 3):
+        answer = model.predict(rows[:count])
+        answer = next(iter(answer.values())) if isinstance(answer, dict) else answer
+        print(json.dumps(np.asarray(answer).tolist()))
+"""
+
+
+def oracle(arm, rows):
+    """The answer by other means than the logged model: numpy for ONNX, the module itself for torch."""
+    if arm == "fast":
+        weight, bias = onnx_weights()
+        return rows.reshape(len(rows), -1) @ weight + bias
+    import torch
+
+    with torch.inference_mode():
+        return tiny_nets.tiny_cnn().eval()(torch.from_numpy(rows)).numpy()
+
+
+@pytest.fixture
+def run_id(tracker):
+    run_id = tracker.client.create_run(tracker.experiment_id).info.run_id
+    tracker.client.log_param(run_id, "recipe", "none")
+    return run_id
+
+
+def logged(tracker, run_id, artifact, example=EXAMPLE, settings=None):
+    arm = Arm("arm", "variant", Recipe("arm"), artifact, settings or RuntimeSettings())
+    tags = {"mlbench.arm": "arm", "mlbench.artifact": artifact.digest}
+    return log_model(tracker, run_id, arm, "tiny-arm", tags, example)
+
+
+@pytest.mark.e2e
+def test_every_model_answers_alike_in_a_fresh_process_without_mlbench(published, tmp_path):
+    tracker, run_id = published
+    arms = {"baseline": "pytorch", "fast": "onnx", "script": "torchscript"}
+    locations = []
+    for arm, form in arms.items():
+        tags = tracker.client.get_run(load_study(tracker, run_id).arms[arm]).data.tags
+        assert tags["mlbench.model.form"] == form
+        locations.append(tracker.client.get_logged_model(tags["mlbench.model"]).artifact_location)
+    rows = images(3, seed=5)
+    np.save(tmp_path / "rows.npy", rows)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_MLBENCH, str(tmp_path / "rows.npy"), *locations],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    answers = [np.array(json.loads(line)) for line in done.stdout.splitlines()]
+    for number, arm in enumerate(arms):
+        assert answers[2 * number] == pytest.approx(oracle(arm, rows[:1]), abs=1e-4)
+        assert answers[2 * number + 1] == pytest.approx(oracle(arm, rows), abs=1e-4)
+
+
+class TestLoggedModel:
+    @pytest.fixture
+    def model(self, published):
+        tracker, run_id = published
+        run = tracker.client.get_run(load_study(tracker, run_id).arms["fast"])
+        return tracker.client.get_logged_model(run.data.tags["mlbench.model"])
+
+    def test_name_tags_and_parameters(self, model):
+        assert model.name == "tiny-fast"
+        assert model.tags["mlbench.arm"] == "fast"
+        assert model.tags["mlbench.artifact"] == "c" * 64
+        assert model.params["artifact.format"] == "onnx"
+
+    def test_it_knows_where_it_came_from(self, model):
+        import mlflow
+
+        info = mlflow.models.get_model_info(model.artifact_location)
+        assert info.run_id == model.source_run_id
+        assert info.metadata["mlbench.artifact"] == "c" * 64
+        assert info.signature.inputs.inputs[0].shape == (-1, 1, 8, 8)
+        assert info.saved_input_example_info is not None
+
+    def test_requirements_are_pinned_to_what_an_index_serves(self, model):
+        text = (Path(model.artifact_location.removeprefix("file://")) / "requirements.txt").read_text()
+        wanted = dict(line.split("==") for line in text.split())
+        assert set(wanted) == {"mlflow", "numpy", "onnx", "onnxruntime"}
+        assert not any("+" in version for version in wanted.values())
+
+    def test_session_options_are_those_that_were_measured(self, model):
+        import mlflow
+
+        flavor = mlflow.models.get_model_info(model.artifact_location).flavors["onnx"]
+        assert flavor["providers"] == ["CPUExecutionProvider"]
+        assert flavor["onnx_session_options"]["intra_op_num_threads"] == 1
+        assert flavor["onnx_session_options"]["extra_session_config"]["session.intra_op.allow_spinning"] == "0"
+
+    def test_wrong_types_are_refused_by_the_signature(self, model):
+        import mlflow
+
+        loaded = mlflow.pyfunc.load_model(model.artifact_location)
+        with pytest.raises(mlflow.exceptions.MlflowException, match=r"incompatible|float64"):
+            loaded.predict(images(2).astype(np.float64))
+
+
+class TestForms:
+    def test_the_leanest_first(self, artifacts):
+        names = {
+            kind: [form.name for form in forms.forms(getattr(artifacts, kind))] for kind in ("torch", "script", "onnx")
+        }
+        assert names == {
+            "torch": ["pytorch", "mlbench"],
+            "script": ["torchscript", "mlbench"],
+            "onnx": ["onnx", "mlbench"],
+        }
+
+    def test_a_format_of_a_third_party(self, artifacts):
+        assert [form.name for form in forms.forms(replace(artifacts.onnx, format="other"))] == ["mlbench"]
+
+    def test_a_torch_module_with_several_inputs(self, tracker, run_id, tmp_path):
+        specs = (TensorSpec("left", "float32", (None, 4)), TensorSpec("right", "float32", (None, 4)))
+        artifact = torch_artifact(
+            tmp_path / "two",
+            "tiny_nets:two_inputs",
+            tiny_nets.two_inputs(),
+            specs,
+            (TensorSpec("y", "float32", (None, 3)),),
+        )
+        record = logged(tracker, run_id, artifact, example=None)
+        assert (record.form, record.reason) == ("mlbench", "")
+        import mlflow
+
+        loaded = mlflow.pyfunc.load_model(f"models:/{record.model_id}")
+        rows = {name: np.ones((2, 4), np.float32) for name in ("left", "right")}
+        import torch
+
+        expected = tiny_nets.two_inputs()(torch.ones(2, 4), torch.ones(2, 4)).detach().numpy()
+        assert loaded.predict(rows) == pytest.approx(expected, abs=1e-5)
+
+    def test_a_model_that_would_answer_differently_is_served_by_its_own_runtime(self, tracker, run_id, tmp_path):
+        artifact = torch_artifact(
+            tmp_path / "fixed",
+            "tiny_nets:ByPlace",
+            tiny_nets.ByPlace(),
+            INPUTS,
+            (TensorSpec("y", "float32", (None, 1)),),
+        )
+        record = logged(tracker, run_id, artifact)
+        assert record.form == "mlbench"
+        assert record.reason.startswith("not as pytorch: ")
+        model = tracker.client.get_logged_model(record.model_id)
+        assert model.tags["mlbench.model.form"] == "mlbench"
+        assert [found.status for found in tracker.client.search_logged_models([tracker.experiment_id])] == ["READY"]
+        import mlflow
+
+        path = mlflow.artifacts.download_artifacts(model.artifact_location + "/requirements.txt")
+        assert "mlflow-mlbench==" in Path(path).read_text()
+
+    def test_a_broken_artifact_leaves_no_model(self, tracker, run_id, artifacts, tmp_path):
+        broken = replace(artifacts.onnx, path=str(tmp_path / "nowhere"))
+        record = logged(tracker, run_id, broken)
+        assert record.model_id is None
+        assert "not as onnx: " in record.reason
+        assert "not as mlbench: " in record.reason
+        assert tracker.client.search_logged_models([tracker.experiment_id]) == []
+
+    def test_several_outputs_of_a_script_come_by_name(self, tracker, run_id, tmp_path):
+        import mlflow
+        import torch
+
+        class Two(torch.nn.Module):
+            def forward(self, x):
+                return x.mean(dim=(1, 2, 3)), x.sum(dim=(1, 2, 3))
+
+        (tmp_path / "s").mkdir()
+        save_script(Two(), torch.ones(2, 1, 8, 8), tmp_path / "s" / "model.ts")
+        outputs = (TensorSpec("mean", "float32", (None,)), TensorSpec("sum", "float32", (None,)))
+        artifact = Artifact("e" * 64, "torchscript", str(tmp_path / "s"), "model.ts", INPUTS, outputs, 100)
+        record = logged(tracker, run_id, artifact)
+        assert record.form == "torchscript", record.reason
+        answer = mlflow.pyfunc.load_model(f"models:/{record.model_id}").predict(images(2))
+        assert list(answer) == ["mean", "sum"]
+        assert answer["sum"] == pytest.approx(images(2).sum(axis=(1, 2, 3)), rel=1e-4)
+
+    def test_torch_keeps_its_threads(self, tracker, run_id, artifacts):
+        import torch
+
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(2)
+            logged(tracker, run_id, artifacts.torch)
+            assert torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(before)
+
+
+class TestExample:
+    def test_real_items_are_taken(self, artifacts):
+        assert forms.example_for(artifacts.onnx, EXAMPLE)["images"] is not None
+        assert np.array_equal(forms.example_for(artifacts.onnx, EXAMPLE)["images"], EXAMPLE["images"])
+
+    @pytest.mark.parametrize("given", [None, {}, {"other": images(3)}, {"images": images(1)}])
+    def test_made_up_where_they_are_not_enough(self, artifacts, given):
+        made = forms.example_for(artifacts.onnx, given)
+        assert made["images"].shape == (2, 1, 8, 8)
+        assert made["images"].dtype == np.float32
+
+    def test_whole_numbers_are_zero(self, artifacts):
+        tokens = replace(artifacts.onnx, inputs=(TensorSpec("ids", "int64", (None, None)),))
+        made = forms.example_for(tokens, None)["ids"]
+        assert made.tolist() == [[0, 0], [0, 0]]
+
+
+class TestOnce:
+    def test_a_second_call_finds_the_first_ones_model(self, tracker, run_id, artifacts):
+        first, second = (logged(tracker, run_id, artifacts.onnx) for _ in range(2))
+        assert first == second
+        assert len(tracker.client.search_logged_models([tracker.experiment_id])) == 1
+
+    def test_another_artifact_is_another_model(self, tracker, run_id, artifacts):
+        first = logged(tracker, run_id, artifacts.onnx)
+        second = logged(tracker, run_id, replace(artifacts.onnx, digest="0" * 64))
+        assert first.model_id != second.model_id
+
+    def test_a_half_delivered_model_is_marked_and_replaced(self, tracker, run_id, artifacts, monkeypatch):
+        def cut(*_args):
+            raise OSError("disk full")
+
+        monkeypatch.setattr(type(tracker.client), "log_model_artifacts", cut)
+        with pytest.raises(TrackingError, match="disk full"):
+            logged(tracker, run_id, artifacts.onnx)
+        monkeypatch.undo()
+        assert find_model(tracker, run_id, artifacts.onnx.digest) is None
+        record = logged(tracker, run_id, artifacts.onnx)
+        found = {model.model_id: model.status for model in tracker.client.search_logged_models([tracker.experiment_id])}
+        assert found.pop(record.model_id) == "READY"
+        assert list(found.values()) == ["FAILED"]
+
+    def test_a_delayed_artifact_is_no_model(self, tracker, run_id, artifacts):
+        record = logged(tracker, run_id, artifacts.delayed)
+        assert record.model_id is None
+        assert "delay" in record.reason
+
+
+def test_requirements_leave_out_what_is_not_installed():
+    found = forms.requirements(("numpy", "no-such-distribution"))
+    assert [line.split("==")[0] for line in found] == ["numpy"]
+
+
+def test_outputs_are_described(artifacts):
+    signature = forms.signature(arms_of(artifacts)["fast"].artifact)
+    assert signature.outputs.inputs[0].shape == (-1, 3)
+    assert OUTPUTS[0].name == "scores"

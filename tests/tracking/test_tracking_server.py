@@ -1,0 +1,214 @@
+"""One real server on loopback carries the whole way; the rest needs none."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from tiny_study import EXAMPLE, REPORTS, arms_of, make_measurement, make_study
+
+from mlbench.config import RegistryConfig, TrackingConfig
+from mlbench.errors import InputError, TrackingError
+from mlbench.tracking import (
+    connect,
+    content,
+    experiment_url,
+    load_measurement,
+    load_study,
+    promote,
+    publish,
+    rollback,
+    server,
+    study_url,
+    ui,
+)
+from mlbench.tracking.uris import Location
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def address(template_store, tmp_path_factory):
+    """A server on a store of its own, artifacts included."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copyfile(template_store, folder / "mlflow.db")
+    port = free_port()
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        with server.serving(f"sqlite:///{folder}/mlflow.db", port) as process:
+            os.chdir(before)
+            yield f"http://127.0.0.1:{port}"
+            assert process.poll() is None
+    finally:
+        os.chdir(before)
+
+
+@pytest.mark.e2e
+def test_the_whole_way_over_http(address, artifacts):
+    tracker = connect(TrackingConfig(uri=address))
+    study, arms, measured = make_study(artifacts), arms_of(artifacts), make_measurement()
+    run_ids = []
+    for name in ("first", "second"):
+        runs = tracker.open_study(name, study.config, study.overrides)
+        publish(replace(study, name=name), measured, runs, arms={"fast": arms["fast"]}, example=EXAMPLE, **REPORTS)
+        run_ids.append(runs.run_id)
+
+    loaded = load_study(tracker, run_ids[0])
+    assert loaded.study == content.public(replace(study, name="first"))
+    assert len(load_measurement(tracker, loaded).turns) == len(measured.turns)
+    assert load_study(tracker, "latest").run_id == run_ids[1]
+    assert load_study(tracker, run_ids[0][:12]).run_id == run_ids[0]
+
+    config = RegistryConfig()
+    assert promote(tracker, run_ids[0], config).version == 1
+    assert not promote(tracker, run_ids[0], config).changed
+    assert promote(tracker, run_ids[1], config).previous == 1
+    assert rollback(tracker, "mlbench-tiny").version == 1
+    assert tracker.client.get_model_version_by_alias("mlbench-tiny", "champion").version in ("1", 1)
+
+    again = tracker.resume_study(run_ids[0])
+    publish(replace(study, name="first"), measured, again, arms={"fast": arms["fast"]}, example=EXAMPLE, **REPORTS)
+    assert len(tracker.client.search_logged_models([tracker.experiment_id])) == 2
+
+
+@pytest.mark.e2e
+def test_the_page_of_a_tracking_server_is_said_and_opened(address):
+    tracker = connect(TrackingConfig(uri=address))
+    said, opened = [], []
+    ui(tracker, say=said.append, opened=opened.append)
+    assert said == opened == [f"{address}/#/experiments/{tracker.experiment_id}/runs?workflowType=machine_learning"]
+    with urlopen(said[0].partition("#")[0]) as page:
+        assert page.status == 200
+
+
+@pytest.mark.e2e
+def test_the_page_of_a_local_store_is_served_until_it_is_interrupted(store, tmp_path):
+    port = free_port()
+    code = (
+        "import sys; from mlbench.config import TrackingConfig; from mlbench.tracking import connect, ui\n"
+        "ui(connect(TrackingConfig(uri=sys.argv[1])), port=int(sys.argv[2]), open_browser=False,"
+        " say=lambda text: print(text, flush=True))\nprint('over')"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, store, str(port)], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        first = process.stdout.readline()
+        assert first.startswith(f"http://127.0.0.1:{port}/#/experiments/1/runs")
+        with urlopen(f"http://127.0.0.1:{port}/health") as page:
+            assert page.status == 200
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+    assert rest.splitlines()[-1] == "over"
+    assert process.returncode == 0
+    with socket.socket() as probe, pytest.raises(ConnectionRefusedError):
+        probe.connect(("127.0.0.1", port))
+
+
+class TestUi:
+    @pytest.fixture
+    def fake(self, monkeypatch):
+        """The server, replaced by a process that is told what to do."""
+
+        def start(script):
+            real = subprocess.Popen
+
+            def popen(_command, **options):
+                return real([sys.executable, "-c", script], **options)
+
+            monkeypatch.setattr(server.subprocess, "Popen", popen)
+
+        return start
+
+    def test_a_server_that_does_not_start_says_why(self, tracker, fake):
+        fake("import sys; print('no such option http://me:secret@h', file=sys.stderr); sys.exit(2)")
+        with pytest.raises(TrackingError, match=r"did not start: no such option http://\*\*\*@h"):
+            ui(tracker, port=free_port(), say=print)
+
+    def test_a_server_that_says_nothing(self, tracker, fake):
+        fake("import sys; sys.exit(2)")
+        with pytest.raises(TrackingError, match="it said nothing"):
+            ui(tracker, port=free_port(), say=print)
+
+    def test_a_server_that_never_answers_is_ended(self, tracker, fake, monkeypatch):
+        monkeypatch.setattr(server, "_START_SECONDS", 0.3)
+        fake("import time; time.sleep(600)")
+        with pytest.raises(TrackingError, match="did not answer"):
+            ui(tracker, port=free_port(), say=print)
+
+    def test_a_server_that_ends_by_itself(self, tracker, monkeypatch, fake):
+        monkeypatch.setattr(server, "_await", lambda *_args: None)
+        fake("import sys; sys.exit(3)")
+        opened = []
+        with pytest.raises(TrackingError, match="ended by itself with exit code 3"):
+            ui(tracker, port=free_port(), say=lambda _text: None, opened=opened.append)
+        assert len(opened) == 1
+
+    def test_a_server_that_does_not_want_to_end_is_killed(self, tracker, monkeypatch, fake, tmp_path):
+        ready = []
+        monkeypatch.setattr(server, "_await", lambda process, *_args: ready.append(process))
+        monkeypatch.setattr(server, "_STOP_SECONDS", 0.2)
+        deaf = tmp_path / "deaf"
+        fake(
+            "import pathlib, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+            f"pathlib.Path({str(deaf)!r}).touch(); time.sleep(600)"
+        )
+
+        def interrupt(_text):
+            while not deaf.exists():
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+        ui(tracker, port=free_port(), open_browser=False, say=interrupt)
+        assert ready[0].returncode == -signal.SIGKILL
+
+    def test_sigterm_ends_like_an_interruption(self, tracker, monkeypatch, fake):
+        monkeypatch.setattr(server, "_await", lambda *_args: None)
+        fake("import time; time.sleep(600)")
+        ui(tracker, port=free_port(), open_browser=False, say=lambda _text: os.kill(os.getpid(), signal.SIGTERM))
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+    def test_a_port_that_is_taken(self, tracker):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            with pytest.raises(InputError, match=f"port {port} on 127.0.0.1 cannot be used"):
+                ui(tracker, port=port, say=print)
+
+    @pytest.mark.parametrize("port", [0, -1, 70000])
+    def test_a_port_that_is_none(self, tracker, port):
+        with pytest.raises(InputError, match="is no port"):
+            ui(tracker, port=port, say=print)
+
+
+class TestPages:
+    def test_of_a_local_store(self, tracker):
+        assert experiment_url(tracker) == "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
+        assert experiment_url(tracker, 5001).startswith("http://127.0.0.1:5001/")
+
+    def test_of_a_server_without_credentials(self, tracker):
+        remote = replace(tracker, location=Location("http://me:secret@host:5000/mlflow/", "tracking.uri"))
+        assert experiment_url(remote).startswith("http://host:5000/mlflow/#/experiments/1/")
+
+    def test_of_a_study_with_a_saved_view(self, published):
+        tracker, run_id = published
+        assert "&compareRunsMode=CHART&viewStateShareKey=" in study_url(tracker, run_id)
+
+    def test_of_a_study_without_one(self, tracker):
+        run_id = tracker.open_study("study", {}, []).run_id
+        url = study_url(tracker, run_id)
+        assert f"searchFilter=tags.mlflow.parentRunId%20%3D%20%27{run_id}%27" in url
+        assert "orderByKey=metrics.%60latency%2Fp50_ms%60" in url
