@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from mlbench.config import TrackingConfig
-from mlbench.metrics import METRICS
+from mlbench.metrics import METRICS, SERIES
 from mlbench.records import Study
 from mlbench.tracking import Tracker, connect, load_measurement, load_study
 
@@ -25,6 +25,17 @@ pytestmark = pytest.mark.e2e
 TWIN = "+variants.twin={steps: []}"
 SLOW = "+variants.slow={steps: [{name: delay, percent: 10}]}"
 BROKEN = "+variants.broken={steps: [{name: export_onnx, tolerance: 1.0e-12}]}"
+
+
+# light workers and short trials, for tests that are about something else than the figures
+LIGHT = ("protocol=quick", "baseline.steps=[{name: export_onnx}]", "variants=[onnx_int8_static]")
+SHORT = (
+    *LIGHT,
+    "protocol.rounds=2",
+    "protocol.sweep_rounds=2",
+    "protocol.warmup_seconds=0",
+    "tracking.log_models=false",
+)
 
 
 @dataclass
@@ -76,6 +87,12 @@ def study(desk: Desk, finished: subprocess.CompletedProcess[str]) -> Study:
     return load_study(desk.tracker(), "whole").study
 
 
+def _needs_a_usable_machine(study: Study) -> None:
+    """Where other programs take every CPU mlbench withholds its verdicts, and there is no winner to look at."""
+    if study.noise.level == "unusable":
+        pytest.skip(f"this machine was unusable for measuring: {'; '.join(study.noise.evidence)}")
+
+
 def test_last_line_names_the_run(desk: Desk, finished: subprocess.CompletedProcess[str]) -> None:
     word, run_id = finished.stdout.strip().splitlines()[-1].split()
     assert word == "study"
@@ -116,7 +133,7 @@ def test_a_broken_recipe_fails_alone_with_the_tools_words(desk: Desk, study: Stu
 
 
 def test_metrics_are_the_documented_ones(desk: Desk, study: Study) -> None:
-    known = {metric.name for metric in METRICS}
+    known = {metric.name for metric in (*METRICS, *SERIES)}
     for arm in study.arms:
         assert set(arm.metrics) | set(arm.absent) | set(arm.series) <= known, arm.name
     expected = {"latency/p50_ms", "latency/p95_ms", "latency/p99_ms", "throughput/samples_per_s", "quality/f1_macro"}
@@ -164,6 +181,7 @@ def test_artifacts_are_where_scripts_expect_them(desk: Desk, study: Study) -> No
 
 
 def test_the_winner_is_the_champion(desk: Desk, study: Study) -> None:
+    _needs_a_usable_machine(study)
     tracker = desk.tracker()
     assert study.decision.outcome == "promote"
     assert study.decision.winner == "onnx_int8_static"
@@ -179,34 +197,25 @@ def test_show_prints_the_same_table_again(desk: Desk, finished: subprocess.Compl
 
 
 def test_promote_again_changes_nothing(desk: Desk, study: Study) -> None:
+    _needs_a_usable_machine(study)
     again = desk.run("promote", "whole", "--json")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["changed"] is False
 
 
 def test_few_trials_are_allowed_and_said_to_give_no_verdict(desk: Desk, study: Study) -> None:
-    ran = desk.run("run", "--json", "name=few", "protocol=quick", "protocol.trials=1", "variants=[onnx_fp32]")
+    ran = desk.run("run", "--json", "name=few", *SHORT, "protocol.trials=1")
     assert ran.returncode == 0, ran.stderr
     assert "fewer than 6 trials" in ran.stderr
     decision = json.loads(ran.stdout)
     assert decision["outcome"] == "inconclusive"
-    enforced = desk.run(
-        "run", "name=few2", "protocol=quick", "protocol.trials=1", "variants=[onnx_fp32]", "policy.enforce=true"
-    )
+    enforced = desk.run("run", "name=few2", *SHORT, "protocol.trials=1", "policy.enforce=true")
     assert enforced.returncode == 4
 
 
 def test_a_policy_that_is_not_met_is_exit_code_3_when_enforced(desk: Desk, study: Study) -> None:
     impossible = "policy.constraints=[{metric: quality/accuracy, against: absolute, min: 1.01}]"
-    ran = desk.run(
-        "run",
-        "name=no",
-        "protocol=quick",
-        "protocol.trials=1",
-        "variants=[onnx_fp32]",
-        impossible,
-        "policy.enforce=true",
-    )
+    ran = desk.run("run", "name=no", *SHORT, "protocol.trials=1", impossible, "policy.enforce=true")
     assert ran.returncode == 3, ran.stdout + ran.stderr
 
 
@@ -228,7 +237,7 @@ def _wait_gone(processes: list[psutil.Process], seconds: float = 30) -> list[psu
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_while_measuring_keeps_what_was_measured(desk: Desk, study: Study, how: signal.Signals) -> None:
     name = f"interrupted-{how.name.lower()}"
-    process = desk.start("run", f"name={name}", "protocol=quick", "variants=[onnx_fp32]")
+    process = desk.start("run", f"name={name}", *LIGHT)
     assert process.stderr is not None
     _until(iter(process.stderr.readline, ""), "trial 2 of 6")
     workers = psutil.Process(process.pid).children(recursive=True)
@@ -249,7 +258,7 @@ def test_an_interruption_while_measuring_keeps_what_was_measured(desk: Desk, stu
 
 
 def test_an_interruption_while_building_closes_the_runs(desk: Desk, study: Study) -> None:
-    process = desk.start("run", "name=early", "protocol=quick", "workload.model.train.seed=5", "variants=[onnx_fp32]")
+    process = desk.start("run", "name=early", *SHORT, "workload.model.train.seed=5")
     assert process.stderr is not None
     _until(iter(process.stderr.readline, ""), "epoch 1")
     process.send_signal(signal.SIGINT)
@@ -261,7 +270,7 @@ def test_an_interruption_while_building_closes_the_runs(desk: Desk, study: Study
 
 
 def test_no_worker_outlives_a_killed_coordinator(desk: Desk, study: Study) -> None:
-    process = desk.start("run", "name=killed", "protocol=quick", "variants=[onnx_fp32]")
+    process = desk.start("run", "name=killed", *LIGHT)
     assert process.stderr is not None
     _until(iter(process.stderr.readline, ""), "trial 1 of 6")
     workers = psutil.Process(process.pid).children(recursive=True)
@@ -272,7 +281,7 @@ def test_no_worker_outlives_a_killed_coordinator(desk: Desk, study: Study) -> No
 
 
 def test_a_killed_worker_is_said_and_gives_no_verdict(desk: Desk, study: Study) -> None:
-    process = desk.start("run", "name=wounded", "protocol=quick", "variants=[onnx_fp32]")
+    process = desk.start("run", "name=wounded", *LIGHT)
     assert process.stderr is not None
     _until(iter(process.stderr.readline, ""), "trial 2 of 6")
     deadline = time.monotonic() + 60
@@ -283,7 +292,7 @@ def test_a_killed_worker_is_said_and_gives_no_verdict(desk: Desk, study: Study) 
     _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     assert "SIGKILL" in err
-    arm = load_study(desk.tracker(), "wounded").study.arm("onnx_fp32")
+    arm = load_study(desk.tracker(), "wounded").study.arm("onnx_int8_static")
     assert arm.status == "incomplete"
     assert arm.verdicts["latency/p50_ms"].call == "inconclusive"
     assert "SIGKILL" in arm.verdicts["latency/p50_ms"].reason
