@@ -35,7 +35,8 @@ Floats = npt.NDArray[np.float64]
 Figure = Callable[[Turn], float]
 
 
-def _turn_p50(turn: Turn) -> float:
+def turn_p50(turn: Turn) -> float:
+    """The median of the turn's timed values, nanoseconds per call."""
     return float(np.median(turn.values_ns()))
 
 
@@ -48,7 +49,7 @@ def _turn_cpu(turn: Turn) -> float:
     return max(turn.cpu_ns / len(turn.timed_ns), 1.0)
 
 
-class _Figures:
+class Figures:
     """The turns and worker reports of one study, arranged by arm; only whole trials take part."""
 
     def __init__(self, measurement: Measurement) -> None:
@@ -69,9 +70,11 @@ class _Figures:
         return sorted(shared)
 
     def worker(self, arm: str, trial: int) -> WorkerReport:
+        """What that worker said of itself."""
         return self._workers[arm][trial]
 
     def turns(self, arm: str, batch_size: int, trial: int) -> list[Turn]:
+        """The turns of one arm in one trial, in order of rounds."""
         return self._turns[arm, batch_size][trial]
 
     def matrix(self, arm: str, batch_size: int, trials: Sequence[int], figure: Figure) -> Floats:
@@ -108,7 +111,7 @@ def analyse(
         protocol: Margin and error rate of the verdicts.
         noise: On an unusable machine every verdict is withheld.
     """
-    figures = _Figures(measurement)
+    figures = Figures(measurement)
     results = {arm.name: _result(arm, figures, measurement, qualities.get(arm.name)) for arm in arms}
     baseline = measurement.plan.baseline
     variants = [name for name, result in results.items() if name != baseline and result.status != "failed"]
@@ -136,7 +139,7 @@ def _withheld(name: str, baseline: str, measurement: Measurement, noise: Noise) 
     return ""
 
 
-def _result(arm: Arm, figures: _Figures, measurement: Measurement, quality: Quality | None) -> ArmResult:
+def _result(arm: Arm, figures: Figures, measurement: Measurement, quality: Quality | None) -> ArmResult:
     """Everything about one arm that needs no other arm."""
     result = ArmResult(name=arm.name, role=arm.role, recipe=arm.recipe, artifact=arm.artifact)
     lost = [loss for loss in measurement.lost if loss.arm == arm.name]
@@ -164,10 +167,10 @@ def _result(arm: Arm, figures: _Figures, measurement: Measurement, quality: Qual
     )
 
 
-def _latency(name: str, figures: _Figures) -> tuple[dict[str, Estimate], dict[str, str]]:
+def _latency(name: str, figures: Figures) -> tuple[dict[str, Estimate], dict[str, str]]:
     plan = figures.plan
     metrics = {
-        P50: statistics.trial_estimate(figures.per_trial(name, plan.headline, _turn_p50) / 1e6, "ms"),
+        P50: statistics.trial_estimate(figures.per_trial(name, plan.headline, turn_p50) / 1e6, "ms"),
         "latency/mean_ms": statistics.trial_estimate(figures.per_trial(name, plan.headline, _turn_mean) / 1e6, "ms"),
         "latency/load_ms": statistics.trial_estimate(figures.reports(name, lambda worker: worker.load_ms), "ms"),
         "latency/first_call_ms": statistics.trial_estimate(
@@ -186,7 +189,7 @@ def _latency(name: str, figures: _Figures) -> tuple[dict[str, Estimate], dict[st
     return metrics, absent
 
 
-def _percentile(name: str, level: float, figures: _Figures) -> Estimate | None:
+def _percentile(name: str, level: float, figures: Figures) -> Estimate | None:
     """One percentile of single calls: over trials where each trial supports it alone, else of all calls together."""
     tails = _tails(name, level, figures, figures.trials(name))
     if tails is not None:
@@ -194,7 +197,25 @@ def _percentile(name: str, level: float, figures: _Figures) -> Estimate | None:
     return statistics.percentile(figures.calls(name, figures.plan.headline), level)
 
 
-def _tails(name: str, level: float, figures: _Figures, trials: Sequence[int]) -> Floats | None:
+def p50_verdict(figures: Figures, baseline: str, name: str, protocol: ProtocolConfig) -> Verdict:
+    """The verdict on p50 of one arm by itself, before Holm, over the trials that both arms have completed."""
+    trials, size = figures.trials(name, baseline), figures.plan.headline
+
+    def ratios(figure: Figure) -> Floats:
+        return statistics.paired_log_ratios(
+            figures.matrix(baseline, size, trials, figure), figures.matrix(name, size, trials, figure)
+        )
+
+    return statistics.compare(
+        ratios(turn_p50),
+        metric=P50,
+        margin=protocol.margin,
+        alpha=protocol.alpha,
+        cpu_log_ratios=ratios(_turn_cpu),
+    )
+
+
+def _tails(name: str, level: float, figures: Figures, trials: Sequence[int]) -> Floats | None:
     """A percentile of each trial's calls in ns, shape (trials,); None where a trial alone does not support it."""
     values = []
     for trial in trials:
@@ -205,12 +226,12 @@ def _tails(name: str, level: float, figures: _Figures, trials: Sequence[int]) ->
     return np.array(values)
 
 
-def _throughput(name: str, batch_size: int, figures: _Figures) -> Estimate:
+def _throughput(name: str, batch_size: int, figures: Figures) -> Estimate:
     """Items per second at the typical pace: a mean would be governed by a few disturbed calls."""
-    return statistics.trial_estimate(batch_size * 1e9 / figures.per_trial(name, batch_size, _turn_p50), "1/s")
+    return statistics.trial_estimate(batch_size * 1e9 / figures.per_trial(name, batch_size, turn_p50), "1/s")
 
 
-def _memory(arm: Arm, figures: _Figures) -> dict[str, Estimate]:
+def _memory(arm: Arm, figures: Figures) -> dict[str, Estimate]:
     def peak(worker: WorkerReport) -> float:
         return max(worker.peak_mib.values())
 
@@ -226,7 +247,7 @@ def _memory(arm: Arm, figures: _Figures) -> dict[str, Estimate]:
     }
 
 
-def _cpu(name: str, figures: _Figures) -> dict[str, Estimate]:
+def _cpu(name: str, figures: Figures) -> dict[str, Estimate]:
     size = figures.plan.headline
 
     def utilization(turn: Turn) -> float:
@@ -245,7 +266,7 @@ _GPU = {
 }
 
 
-def _gpu(name: str, figures: _Figures) -> dict[str, Estimate]:
+def _gpu(name: str, figures: Figures) -> dict[str, Estimate]:
     """Figures of the GPU at the ends of turns; only where every trial has them."""
     metrics = {}
     for metric, (figure, unit) in _GPU.items():
@@ -260,7 +281,7 @@ def _gpu(name: str, figures: _Figures) -> dict[str, Estimate]:
     return metrics
 
 
-def _energy(name: str, figures: _Figures) -> dict[str, Estimate]:
+def _energy(name: str, figures: Figures) -> dict[str, Estimate]:
     """Joules per item at the headline batch size, idle power subtracted; discarded calls took energy too."""
     per_trial = []
     for trial in figures.trials(name):
@@ -272,11 +293,11 @@ def _energy(name: str, figures: _Figures) -> dict[str, Estimate]:
     return {"energy/joules_per_sample": statistics.trial_estimate(np.array(per_trial), "J")}
 
 
-def _series(name: str, figures: _Figures) -> dict[str, tuple[SeriesPoint, ...]]:
+def _series(name: str, figures: Figures) -> dict[str, tuple[SeriesPoint, ...]]:
     sizes = sorted(figures.plan.batch_sizes)
 
     def p50(size: int) -> Estimate:
-        return statistics.trial_estimate(figures.per_trial(name, size, _turn_p50) / 1e6, "ms")
+        return statistics.trial_estimate(figures.per_trial(name, size, turn_p50) / 1e6, "ms")
 
     def peak(size: int) -> Estimate:
         return statistics.trial_estimate(figures.reports(name, lambda worker: worker.peak_mib[str(size)]), "MiB")
@@ -289,7 +310,7 @@ def _series(name: str, figures: _Figures) -> dict[str, tuple[SeriesPoint, ...]]:
 
 
 def _verdicts(
-    figures: _Figures, baseline: str, variants: Sequence[str], protocol: ProtocolConfig
+    figures: Figures, baseline: str, variants: Sequence[str], protocol: ProtocolConfig
 ) -> dict[str, dict[str, Verdict]]:
     """Verdicts by metric and arm, Holm over the variants of each metric."""
     plan = figures.plan
@@ -304,16 +325,10 @@ def _verdicts(
                 figures.matrix(baseline, size, trials, figure), figures.matrix(name, size, trials, figure)
             )
 
-        found[P50][name] = statistics.compare(
-            ratios(plan.headline, _turn_p50),
-            metric=P50,
-            margin=protocol.margin,
-            alpha=protocol.alpha,
-            cpu_log_ratios=ratios(plan.headline, _turn_cpu),
-        )
+        found[P50][name] = p50_verdict(figures, baseline, name, protocol)
         # items per second: the reciprocal of time per call
         found[THROUGHPUT][name] = statistics.compare(
-            -ratios(plan.largest, _turn_p50),
+            -ratios(plan.largest, turn_p50),
             metric=THROUGHPUT,
             margin=protocol.margin,
             alpha=protocol.alpha,
@@ -338,7 +353,7 @@ def _with_comparison(
     result: ArmResult,
     baseline: ArmResult,
     verdicts: Mapping[str, Verdict],
-    figures: _Figures,
+    figures: Figures,
     protocol: ProtocolConfig,
 ) -> ArmResult:
     """The result with its verdicts and the figures against the baseline that MLflow's charts draw."""
@@ -358,8 +373,8 @@ def _with_comparison(
     trials = figures.trials(result.name, baseline.name)
     for size in sorted(figures.plan.batch_sizes) if trials else ():
         ratios = statistics.paired_log_ratios(
-            figures.matrix(baseline.name, size, trials, _turn_p50),
-            figures.matrix(result.name, size, trials, _turn_p50),
+            figures.matrix(baseline.name, size, trials, turn_p50),
+            figures.matrix(result.name, size, trials, turn_p50),
         )
         verdict = statistics.compare(ratios, metric="by_batch/p50_ms", margin=protocol.margin, alpha=protocol.alpha)
         points.append(SeriesPoint(size, _inverse(_ratio(verdict))))

@@ -108,7 +108,7 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
         workload = prepare(config.workload, store, progress.step)
         arms, failed = _build_arms(config, workload, store, progress, runs)
         plan = _plan(config, arms)
-        measurement = _measure(plan, arms, workload, config, progress)
+        measurement = measure(plan, arms, workload, config, progress)
         with keeping(measurement, runs, progress):
             progress.phase("Deciding")
             spent = time.monotonic() - begun
@@ -162,7 +162,7 @@ def _plan(config: StudyConfig, arms: Sequence[Arm]) -> Plan:
     return make_plan([arm.name for arm in arms], arms[0].name, config.scenario, config.protocol, config.seed)
 
 
-def _measure(
+def measure(
     plan: Plan, arms: Sequence[Arm], workload: Workload, config: StudyConfig, progress: Progress
 ) -> Measurement:
     """Measure the plan on the test split, with every probe that is available."""

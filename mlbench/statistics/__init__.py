@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlbench.statistics._between import BetweenProcesses, between_processes, clopper_pearson
 from mlbench.statistics._bootstrap import Statistic, bootstrap_interval
 from mlbench.statistics._estimates import trial_estimate
 from mlbench.statistics._holm import adjusted, holm
@@ -11,9 +12,12 @@ from mlbench.statistics._verdict import MIN_TRIALS, compare, paired_log_ratios, 
 
 __all__ = [
     "MIN_TRIALS",
+    "BetweenProcesses",
     "Statistic",
     "adjusted",
+    "between_processes",
     "bootstrap_interval",
+    "clopper_pearson",
     "compare",
     "holm",
     "mcnemar_exact",

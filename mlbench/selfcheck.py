@@ -1,0 +1,228 @@
+"""Does the rule keep its promise on this machine? Studies whose answer is known, counted.
+
+Each study measures three arms that are one and the same artifact: the baseline, a twin without any difference, and one
+that truly does some per cent more work per call. The twin must not be called different more often than the protocol
+states, and the slow one must be found.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mlbench import statistics
+from mlbench.analysis import Figures, p50_verdict, turn_p50
+from mlbench.compose import Composition
+from mlbench.config import ProtocolConfig
+from mlbench.errors import MlbenchError
+from mlbench.measurement.plan import make_plan
+from mlbench.noise import judge
+from mlbench.progress import Progress
+from mlbench.recipes import recipes
+from mlbench.records import Arm, Estimate, Measurement, Noise, StepSpec, Verdict
+from mlbench.statistics import BetweenProcesses
+from mlbench.study import measure
+from mlbench.variants.build import build
+from mlbench.variants.store import Store
+from mlbench.workloads.prepare import prepare
+
+BASELINE, TWIN, SLOW = "baseline", "twin", "slow"
+ENOUGH = 0.8  # a rate of detection below this is worth more trials
+
+Measure = Callable[[int], tuple[Measurement, Noise]]
+"""Measures one study of :func:`arms` with the given number as seed, and judges the machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfCheck:
+    """What came out.
+
+    Attributes:
+        studies: Studies that count; the baseline and both arms were complete in them.
+        lost: Studies that do not count, because a worker was lost or the machine was unusable.
+        percent: Extra work of the slow arm.
+        false_calls: Share of studies in which the twin was called faster or slower.
+        detected: Share of studies in which the slow arm was called slower.
+        wrong_sign: Share of studies in which the slow arm was called faster.
+        half_width: Median half-width of the twin's interval, as a fraction (0.01 is 1 %).
+        noisy: Share of studies on a noisy machine.
+        between: Where the twin's spread comes from.
+        sound: Whether all that is compatible with the stated error rate.
+        advice: What to do, in plain words.
+    """
+
+    studies: int
+    lost: int
+    percent: float
+    false_calls: Estimate
+    detected: Estimate
+    wrong_sign: Estimate
+    half_width: float
+    noisy: float
+    between: BetweenProcesses
+    sound: bool
+    advice: tuple[str, ...]
+
+
+def arms(baseline: Arm, slow: Arm) -> tuple[Arm, Arm, Arm]:
+    """The three arms of every study.
+
+    Args:
+        baseline: The artifact under check, as configured.
+        slow: The same with the step ``delay``.
+    """
+    return (
+        replace(baseline, name=BASELINE, role="baseline"),
+        replace(baseline, name=TWIN, role="variant"),
+        replace(slow, name=SLOW, role="variant"),
+    )
+
+
+def run_selfcheck(composition: Composition, studies: int, percent: float, progress: Progress) -> SelfCheck:
+    """Check the configured baseline on this machine; needs no MLflow and leaves nothing there.
+
+    Args:
+        composition: The validated configuration; its variants are not used.
+        studies: How many studies.
+        percent: Extra work of the slow arm.
+        progress: Told what is going on.
+
+    Raises:
+        InputError: The data is not fit.
+        MlbenchError: The baseline cannot be built, or no study was complete.
+    """
+    config = composition.config
+    progress.phase("Preparing the workload")
+    store = Store(config.cache_dir)
+    workload = prepare(config.workload, store, progress.step)
+    recipe = recipes(config)[0]
+    delay = StepSpec("delay", {"percent": percent})
+    built = [
+        Arm(made.name, "variant", made, build(made, workload, store, progress.step), made.runtime)
+        for made in (recipe, replace(recipe, steps=(*recipe.steps, delay)))
+    ]
+    three = arms(*built)
+    names = [arm.name for arm in three]
+
+    def one(seed: int) -> tuple[Measurement, Noise]:
+        progress.phase(f"Study {seed - config.seed + 1} of {studies}")
+        plan = make_plan(names, BASELINE, config.scenario, config.protocol, seed)
+        measured = measure(plan, three, workload, config, progress)
+        return measured, judge(measured.turns, len(os.sched_getaffinity(0)))
+
+    return check(studies, percent, config.seed, config.protocol, one)
+
+
+def check(studies: int, percent: float, seed: int, protocol: ProtocolConfig, measure: Measure) -> SelfCheck:
+    """Measure the studies and count.
+
+    Args:
+        studies: How many.
+        percent: Extra work of the slow arm.
+        seed: Of the first study; every further one adds 1.
+        protocol: Margin and error rate.
+        measure: Measures one study.
+
+    Raises:
+        MlbenchError: No study was complete.
+    """
+    twins: list[Verdict] = []
+    slows: list[Verdict] = []
+    rounds: list[np.ndarray] = []
+    noisy = lost = 0
+    for number in range(studies):
+        measurement, noise = measure(seed + number)
+        if not measurement.complete:
+            break
+        if measurement.lost or noise.level == "unusable":
+            lost += 1
+            continue
+        figures = Figures(measurement)
+        noisy += noise.level == "noisy"
+        twins.append(p50_verdict(figures, BASELINE, TWIN, protocol))
+        slows.append(p50_verdict(figures, BASELINE, SLOW, protocol))
+        rounds.append(_round_ratios(figures))
+    if not twins:
+        raise MlbenchError(
+            f"none of {studies} studies can be used: a worker was lost, the machine was unusable, or it was interrupted"
+        )
+    return _report(twins, slows, np.concatenate(rounds), noisy, lost, percent, protocol)
+
+
+def _round_ratios(figures: Figures) -> np.ndarray:
+    """Log ratios of the twin to the baseline by round, shape (trials, rounds)."""
+    size = figures.plan.headline
+    trials = figures.trials(BASELINE, TWIN)
+    ratios: np.ndarray = np.log(figures.matrix(TWIN, size, trials, turn_p50)) - np.log(
+        figures.matrix(BASELINE, size, trials, turn_p50)
+    )
+    return ratios
+
+
+def _report(
+    twins: Sequence[Verdict],
+    slows: Sequence[Verdict],
+    ratios: np.ndarray,
+    noisy: int,
+    lost: int,
+    percent: float,
+    protocol: ProtocolConfig,
+) -> SelfCheck:
+    count = len(twins)
+
+    def share(verdicts: Sequence[Verdict], *calls: str) -> Estimate:
+        return statistics.clopper_pearson(sum(verdict.call in calls for verdict in verdicts), count)
+
+    false_calls, detected = share(twins, "faster", "slower"), share(slows, "slower")
+    wrong_sign = share(slows, "faster")
+    widths = [
+        np.log(verdict.ratio.high / verdict.ratio.low) / 2
+        for verdict in twins
+        if verdict.ratio is not None and verdict.ratio.low is not None and verdict.ratio.high is not None
+    ]
+    between = statistics.between_processes(ratios)
+    # a rate that is stated as alpha is refuted when even the lower bound lies above it
+    sound = (false_calls.low or 0.0) <= protocol.alpha and wrong_sign.value == 0
+    checked = SelfCheck(
+        studies=count,
+        lost=lost,
+        percent=percent,
+        false_calls=false_calls,
+        detected=detected,
+        wrong_sign=wrong_sign,
+        half_width=float(np.median(widths)) if widths else float("inf"),
+        noisy=noisy / count,
+        between=between,
+        sound=sound,
+        advice=(),
+    )
+    return replace(checked, advice=_advice(checked, protocol))
+
+
+def _advice(checked: SelfCheck, protocol: ProtocolConfig) -> tuple[str, ...]:
+    said: list[str] = []
+    if not checked.sound:
+        said.append(
+            "verdicts err more often here than the protocol states: do not trust them before the machine is quiet"
+        )
+    if protocol.trials < statistics.MIN_TRIALS:
+        said.append(f"protocol.trials={protocol.trials} never gives a verdict: at least {statistics.MIN_TRIALS}")
+    elif checked.detected.value < ENOUGH:
+        said.append(
+            f"{checked.percent:g} % is found in {100 * checked.detected.value:.0f} % of studies only: "
+            f"the interval is ±{100 * checked.half_width:.1f} % wide, raise protocol.trials"
+        )
+    if checked.between.share > 0.5:
+        said.append("fresh processes differ more than rounds do: more trials help, more rounds hardly")
+    elif checked.between.share < 0.1:
+        said.append(
+            "rounds differ more than fresh processes do: more rounds help as much as more trials, and cost less"
+        )
+    if checked.noisy > 0.2:
+        said.append(f"the machine was noisy in {100 * checked.noisy:.0f} % of the studies: stop other work on it")
+    if checked.lost:
+        said.append(f"{checked.lost} studies do not count: a worker was lost or the machine was unusable")
+    return tuple(said) or ("nothing to change: the rule keeps its promise here",)

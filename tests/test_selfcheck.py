@@ -1,0 +1,126 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fakes import make_arm
+
+from mlbench.cli.selfcheck import text
+from mlbench.config import ProtocolConfig, ScenarioConfig
+from mlbench.errors import MlbenchError
+from mlbench.measurement.plan import make_plan
+from mlbench.records import LostTrial, Measurement, Noise, Turn, WorkerReport
+from mlbench.selfcheck import BASELINE, SLOW, TWIN, arms, check
+
+PROTOCOL = ProtocolConfig(trials=6, rounds=4)
+QUIET = Noise("quiet")
+
+
+def study(seed: int, twin: float = 1.0, slow: float = 1.1, process: float = 0.0, rounds: float = 0.01) -> Measurement:
+    """Calls of 1 ms with the given factors and spreads."""
+    plan = make_plan([BASELINE, TWIN, SLOW], BASELINE, ScenarioConfig(batch_sizes=(1,)), PROTOCOL, seed)
+    random = np.random.default_rng(seed)
+    factor = {BASELINE: 1.0, TWIN: twin, SLOW: slow}
+    luck = {(arm, trial): np.exp(random.normal(0, process)) for arm in plan.arms for trial in range(plan.trials)}
+    turns = []
+    for planned in plan.schedule:
+        for position, arm in enumerate(planned.order):
+            typical = 1e6 * factor[arm] * luck[arm, planned.trial] * np.exp(random.normal(0, rounds))
+            timed = np.full(10, int(typical))
+            wall = int(timed.sum())
+            turns.append(
+                Turn(planned.trial, planned.round, position, arm, 1, 0, wall, wall, wall, np.zeros(0, np.int64), timed)
+            )
+    workers = tuple(
+        WorkerReport(arm, trial, 1, 1.0, 1.0, 1.0, 1.0, {"1": 1.0}, np.zeros(0, np.int64))
+        for arm in plan.arms
+        for trial in range(plan.trials)
+    )
+    return Measurement(plan, tuple(turns), workers, ())
+
+
+def run(studies: int, make: Callable[[int], tuple[Measurement, Noise]], percent: float = 10.0):
+    return check(studies, percent, 100, PROTOCOL, make)
+
+
+def test_a_good_machine_is_sound() -> None:
+    checked = run(20, lambda seed: (study(seed), QUIET))
+    assert checked.studies == 20
+    assert checked.detected.value == 1.0
+    assert checked.wrong_sign.value == 0.0
+    assert checked.sound
+    assert "sound here" in text(checked)
+    assert "20 of 20" in text(checked)
+
+
+def test_each_study_has_a_seed_of_its_own() -> None:
+    seeds: list[int] = []
+
+    def make(seed: int) -> tuple[Measurement, Noise]:
+        seeds.append(seed)
+        return study(seed), QUIET
+
+    run(3, make)
+    assert seeds == [100, 101, 102]
+
+
+def test_a_machine_that_tells_twins_apart_is_not_sound() -> None:
+    checked = run(20, lambda seed: (study(seed, twin=1.06), QUIET))
+    assert checked.false_calls.value == 1.0
+    assert not checked.sound
+    assert "do not trust" in checked.advice[0]
+    assert "NOT sound" in text(checked)
+
+
+def test_a_wrong_sign_is_never_sound() -> None:
+    checked = run(20, lambda seed: (study(seed, slow=0.9), QUIET))
+    assert checked.wrong_sign.value == 1.0
+    assert not checked.sound
+
+
+def test_weak_detection_asks_for_more_trials() -> None:
+    checked = run(10, lambda seed: (study(seed, slow=1.02, process=0.05), QUIET), percent=2)
+    assert checked.detected.value < 0.8
+    assert any("raise protocol.trials" in advice for advice in checked.advice)
+
+
+def test_says_where_the_spread_comes_from() -> None:
+    processes = run(10, lambda seed: (study(seed, process=0.03, rounds=0.001), QUIET))
+    assert processes.between.share > 0.9
+    assert any("more trials help" in advice for advice in processes.advice)
+    rounds = run(10, lambda seed: (study(seed), QUIET))
+    assert rounds.between.share < 0.5
+
+
+def test_lost_and_unusable_studies_do_not_count_and_are_told() -> None:
+    def make(seed: int) -> tuple[Measurement, Noise]:
+        made = study(seed)
+        if seed == 101:
+            made = replace(made, lost=(LostTrial(TWIN, 0, "gone"),))
+        return made, Noise("unusable") if seed == 102 else Noise("noisy")
+
+    checked = run(5, make)
+    assert (checked.studies, checked.lost, checked.noisy) == (3, 2, 1.0)
+    assert any("2 studies do not count" in advice for advice in checked.advice)
+    assert any("noisy in 100 %" in advice for advice in checked.advice)
+
+
+def test_an_interruption_reports_what_there_is() -> None:
+    checked = run(5, lambda seed: (replace(study(seed), complete=seed < 102), QUIET))
+    assert checked.studies == 2
+
+
+def test_nothing_usable_is_an_error() -> None:
+    with pytest.raises(MlbenchError, match="none of 2 studies"):
+        run(2, lambda seed: (study(seed), Noise("unusable")))
+
+
+def test_the_three_arms_are_one_artifact() -> None:
+    baseline = make_arm("x", "baseline")
+    three = arms(baseline, replace(make_arm("y"), artifact=baseline.artifact))
+    assert [(arm.name, arm.role) for arm in three] == [
+        (BASELINE, "baseline"),
+        (TWIN, "variant"),
+        (SLOW, "variant"),
+    ]
+    assert three[0].artifact == three[1].artifact == baseline.artifact
