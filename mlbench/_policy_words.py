@@ -18,11 +18,15 @@ _LABELS = {
     "memory/peak_rss_mib": "peak memory",
     "memory/disk_mib": "file size",
 }
+_UNITS = ("ms", "mib", "w", "pct")  # how names of metrics end
 
 
 def label(metric: str) -> str:
     """A metric's name in a sentence: ``p50`` for ``latency/p50_ms``."""
-    return _LABELS.get(metric, metric.partition("/")[2].replace("_", " "))
+    if metric in _LABELS:
+        return _LABELS[metric]
+    words = metric.partition("/")[2].split("_")
+    return " ".join(words[:-1] if words[-1] in _UNITS else words)
 
 
 def asked(goal: ConstraintConfig) -> str:

@@ -13,7 +13,7 @@ from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
-from mlbench.statistics import bootstrap_interval, mcnemar_exact, tango, wilson
+from mlbench.statistics import _proportions, bootstrap_interval, mcnemar_exact, tango, wilson
 
 counts = st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 pairs = st.integers(1, 300).flatmap(
@@ -159,6 +159,11 @@ def test_tango_covers_the_truth_about_as_often_as_stated(n: int, p12: float, p21
 def test_the_textbook_interval_fails_the_same_check() -> None:
     assert coverage(719, 0.0, 0.002, wald_bounds) < 0.80
     assert coverage(719, 0.0005, 0.003, wald_bounds) < 0.90
+
+
+def test_the_score_is_defined_where_its_variance_is_zero() -> None:
+    assert _proportions._tango_score(0, 0, 5, 0.0) == 0.0
+    assert _proportions._tango_score(3, 0, 5, 1.0) == -math.inf
 
 
 @pytest.mark.parametrize(("b", "c", "n"), [(-1, 0, 5), (0, -1, 5), (3, 3, 5), (0, 0, 0)])
