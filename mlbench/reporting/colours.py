@@ -10,7 +10,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Iterable
 
-BASELINE_COLOUR = "#808080"
+BASELINE_COLOUR = "#6e6e6e"
 
 _PALETTE = (
     BASELINE_COLOUR,
@@ -35,7 +35,7 @@ def arm_colours(names: Iterable[str]) -> dict[str, str]:
     """A colour (``#rrggbb``) for every arm, by its place in the study; the first, the baseline, is grey.
 
     >>> arm_colours(["baseline", "onnx_fp32"])
-    {'baseline': '#808080', 'onnx_fp32': '#0072b2'}
+    {'baseline': '#6e6e6e', 'onnx_fp32': '#0072b2'}
     """
     return {name: _colour(place) for place, name in enumerate(dict.fromkeys(names))}
 

@@ -15,7 +15,7 @@ from mlbench.reporting.view import ArmRow
 
 NOTE_LIMIT = 7_500  # characters; MLflow keeps the note in a tag, and refuses tags over 8,000
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
-_FIRST = re.compile(r"^(\d*)([-+#=.)])")  # would begin a list or a heading
+_FIRST = re.compile(r"^(\d{0,9})([-+.)]+|#+)(?=\s|$)")  # would begin a list or a heading
 
 
 def escape(raw: object) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Generic, TextIO, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
@@ -19,7 +19,7 @@ from mlbench.reporting import text, view
 from mlbench.reporting.view import ArmRow
 
 _PLAIN_WIDTH = 120  # of output that goes to a file or a pipe, unless COLUMNS says otherwise
-_GAP = 2
+GAP = 2
 _NAME_WIDTH = 32
 _ALL = ("p50", "p95", "throughput", "quality", "delta", "size", "memory", "verdict", "speedup")
 _SPEED = ("p50", "p95", "verdict", "speedup")
@@ -27,12 +27,15 @@ _REST = ("throughput", "quality", "delta", "size", "memory")
 _STYLES = {"faster": "green", "slower": "red", "failed": "red", "inconclusive": "yellow", "baseline": "dim"}
 
 
+Row = TypeVar("Row")
+
+
 @dataclass(frozen=True, slots=True)
-class Column:
-    """One column of the table: header lines and how a row fills it."""
+class Column(Generic[Row]):
+    """One column of a table: two lines of heading, and how a row fills it."""
 
     head: tuple[str, str]
-    cell: Callable[[ArmRow], str]
+    cell: Callable[[Row], str]
     right: bool = True
 
 
@@ -56,7 +59,8 @@ class StudyTable:
         for place, keys in enumerate(self.layout(options.max_width)):
             if place:
                 yield Text("")
-            yield _draw([self.columns[key] for key in keys], self.rows, options.max_width)
+            columns = [self.columns[key] for key in keys]
+            yield draw_table(columns, self.rows, options.max_width, bold=lambda row: row.mark == "ship")
 
     def layout(self, width: int) -> tuple[tuple[str, ...], ...]:
         """Column keys of each table to draw at this width: all in one, else speed and the rest apart."""
@@ -76,7 +80,7 @@ class StudyTable:
 
     def width(self, keys: Sequence[str]) -> int:
         """Characters that a table of these columns needs."""
-        return sum(_width(self.columns[key], self.rows) for key in keys) + _GAP * (len(keys) - 1)
+        return sum(column_width(self.columns[key], self.rows) for key in keys) + GAP * (len(keys) - 1)
 
 
 def study_table(study: Study) -> RenderableType:
@@ -84,7 +88,7 @@ def study_table(study: Study) -> RenderableType:
     return StudyTable(study)
 
 
-def _columns(study: Study) -> dict[str, Column]:
+def _columns(study: Study) -> dict[str, Column[ArmRow]]:
     batches = study.plan.batch_sizes
     quality = view.quality_metric(study).replace("_", " ")
     return {
@@ -108,17 +112,22 @@ def _name(row: ArmRow) -> str:
     return {"ship": "> ", "incumbent": "+ "}.get(row.mark, "  ") + name
 
 
-def _width(column: Column, rows: Iterable[ArmRow]) -> int:
+def column_width(column: Column[Row], rows: Iterable[Row]) -> int:
+    """Characters that a column takes."""
     return max(Text(cell).cell_len for cell in (*column.head, *(column.cell(row) for row in rows)))
 
 
-def _draw(columns: Sequence[Column], rows: Sequence[ArmRow], width: int) -> Text:
-    widths = [_width(column, rows) for column in columns]
-    lines = [_line(columns, [column.head[part] for column in columns], widths, "bold") for part in (0, 1)]
+def draw_table(
+    columns: Sequence[Column[Row]], rows: Sequence[Row], width: int, bold: Callable[[Row], bool] = lambda _: False
+) -> Text:
+    """A table of plain text: no cell is ever broken, and lines end where their text ends."""
+    widths = [column_width(column, rows) for column in columns]
+    right = [column.right for column in columns]
+    lines = [_line([column.head[part] for column in columns], right, widths, "bold") for part in (0, 1)]
     lines.append(Text("  ".join("-" * size for size in widths), style="dim"))
-    for row in rows:
-        style = "bold" if row.mark == "ship" else ""
-        lines.append(_line(columns, [column.cell(row) for column in columns], widths, style))
+    lines += [
+        _line([column.cell(row) for column in columns], right, widths, "bold" if bold(row) else "") for row in rows
+    ]
     for line in lines:
         line.rstrip()
         line.truncate(width)  # below about 50 columns; a cut line is better than a broken table
@@ -127,12 +136,12 @@ def _draw(columns: Sequence[Column], rows: Sequence[ArmRow], width: int) -> Text
     return result
 
 
-def _line(columns: Sequence[Column], cells: Sequence[str], widths: Sequence[int], style: str) -> Text:
+def _line(cells: Sequence[str], right: Sequence[bool], widths: Sequence[int], style: str) -> Text:
     line = Text(style=style)
-    for place, (column, cell, size) in enumerate(zip(columns, cells, widths, strict=True)):
+    for place, (cell, flush, size) in enumerate(zip(cells, right, widths, strict=True)):
         padding = " " * (size - Text(cell).cell_len)
-        line.append(" " * _GAP if place else "")
-        line.append(padding + cell if column.right else cell + padding, _STYLES.get(cell))
+        line.append(" " * GAP if place else "")
+        line.append(padding + cell if flush else cell + padding, _STYLES.get(cell))
     return line
 
 
@@ -146,27 +155,27 @@ def print_study(study: Study, console: Console, next_lines: Sequence[str] = ()) 
     """
     workload, trials = text.plain(study.workload.name), text.count(study.plan.trials, "trial")
     title = f"{text.plain(study.name)}  workload {workload}, {trials}, {text.duration(study.wall_seconds)}"
-    _say(console, title, style="bold")
+    say(console, title, style="bold")
     if view.state(study):
-        _say(console, view.state(study), style="bold yellow")
-    _print_safe(console, Text(""))
-    _print_safe(console, study_table(study))
-    _print_safe(console, Text(""))
+        say(console, view.state(study), style="bold yellow")
+    print_safe(console, Text(""))
+    print_safe(console, study_table(study))
+    print_safe(console, Text(""))
     legend = _legend(study)
     if legend:
-        _say(console, legend, style="dim")
-        _print_safe(console, Text(""))
-    _say(console, f"Decision: {text.plain(study.decision.sentence)}", style="bold", indent="          ")
+        say(console, legend, style="dim")
+        print_safe(console, Text(""))
+    say(console, f"Decision: {text.plain(study.decision.sentence)}", style="bold", indent="          ")
     _section(console, "Not decided by the interval alone", view.verdict_notes(study))
     failed = [f"{name} {status}: {reason}" for name, status, reason in view.failures(study)]
     _section(console, "Arms without a complete result", failed)
     _section(console, "Not available (-)", view.shown_missing(study))
     _section(console, "Warnings", [(message, action) for _, message, action in view.warnings(study)], style="yellow")
     if next_lines:
-        _print_safe(console, Text(""))
-        _say(console, "Where to look next", style="bold")
+        print_safe(console, Text(""))
+        say(console, "Where to look next", style="bold")
         for line in next_lines:
-            _print_safe(console, Text(f"  {text.plain(line)}"), soft_wrap=True)
+            print_safe(console, Text(f"  {text.plain(line)}"), soft_wrap=True)
 
 
 def print_plan(
@@ -184,17 +193,17 @@ def print_plan(
     variants = [text.plain(name) for name in plan.arms if name != plan.baseline]
     against = f": {text.listing(variants)} against {text.plain(plan.baseline)}" if variants else ""
     subject = f"workload {text.plain(workload)}, " if workload else ""
-    _say(console, f"Plan: {subject}{text.count(len(plan.arms), 'arm')}{against}", style="bold", indent="      ")
+    say(console, f"Plan: {subject}{text.count(len(plan.arms), 'arm')}{against}", style="bold", indent="      ")
     sizes = [str(size) for size in plan.batch_sizes]
     what = f"{text.count(plan.trials, 'trial')}, batch {'size' if len(sizes) == 1 else 'sizes'} {text.listing(sizes)}"
     about = f", about {text.duration(seconds)}" if seconds is not None else ""
     turns = sum(len(entry.order) for entry in plan.schedule)
-    _say(console, f"{what}, {text.count(turns, 'turn')}{about}", first="      ", indent="      ")
+    say(console, f"{what}, {text.count(turns, 'turn')}{about}", first="      ", indent="      ")
     if plan.trials < view.MINIMUM_TRIALS:
         trials = f"{text.count(plan.trials, 'trial')} can give no verdict"
         notes = (f"{trials}: it takes {view.MINIMUM_TRIALS} or more (protocol.trials={view.MINIMUM_TRIALS})", *notes)
     for note in notes:
-        _say(console, f"note: {text.plain(note)}", style="yellow")
+        say(console, f"note: {text.plain(note)}", style="yellow")
 
 
 def _legend(study: Study) -> str:
@@ -213,24 +222,24 @@ def _section(console: Console, title: str, items: Sequence[str | tuple[str, str]
     """A heading and its items; an item is one sentence, or a sentence and what to do next."""
     if not items:
         return
-    _print_safe(console, Text(""))
-    _say(console, title, style=f"bold {style}".strip())
+    print_safe(console, Text(""))
+    say(console, title, style=f"bold {style}".strip())
     for item in items:
         sentence, action = (item, "") if isinstance(item, str) else item
-        _say(console, sentence, first="  - ", indent="    ")
+        say(console, sentence, first="  - ", indent="    ")
         if action:
-            _say(console, f"next: {action}", first="    ", indent="          ")
+            say(console, f"next: {action}", first="    ", indent="          ")
 
 
-def _say(console: Console, line: str, style: str = "", first: str = "", indent: str = "") -> None:
+def say(console: Console, line: str, style: str = "", first: str = "", indent: str = "") -> None:
     """One paragraph, wrapped at words, further lines indented, without padding at line ends."""
     wrapped = Text(line, style=style).wrap(console, max(20, console.width - max(len(first), len(indent))))
     for place, part in enumerate(wrapped):
         part.rstrip()
-        _print_safe(console, Text(indent if place else first) + part, soft_wrap=True)
+        print_safe(console, Text(indent if place else first) + part, soft_wrap=True)
 
 
-def _print_safe(console: Console, renderable: RenderableType, *, soft_wrap: bool = False) -> None:
+def print_safe(console: Console, renderable: RenderableType, *, soft_wrap: bool = False) -> None:
     """Print; where the stream's encoding lacks a character of a user's name, its escape is printed instead."""
     encoding = console.encoding
     if encoding.startswith("utf"):
@@ -241,4 +250,16 @@ def _print_safe(console: Console, renderable: RenderableType, *, soft_wrap: bool
     console.file.write(capture.get().encode(encoding, "backslashreplace").decode(encoding))
 
 
-__all__ = ["StudyTable", "print_plan", "print_study", "result_console", "study_table"]
+__all__ = [
+    "GAP",
+    "Column",
+    "StudyTable",
+    "column_width",
+    "draw_table",
+    "print_plan",
+    "print_safe",
+    "print_study",
+    "result_console",
+    "say",
+    "study_table",
+]

@@ -63,8 +63,8 @@ def number(value: float | None, digits: int = 3) -> str:
         return "0"
     if abs(value) < 1e-4:
         return f"{value:.{digits - 1}e}"
-    rounded = float(f"{value:.{digits - 1}e}")  # so that 9.996 reads 10.0, not 10.00
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])  # after rounding: 9.996 reads 10.0, not 10.00
+    decimals = max(0, digits - 1 - exponent)
     return f"{value:,.{decimals}f}"
 
 
