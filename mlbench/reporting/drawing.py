@@ -96,9 +96,9 @@ def padded(values: Sequence[float], *, log: bool) -> list[float]:
 
 
 def log_axis(exponents: Sequence[float]) -> dict[str, Any]:
-    """A log axis with ticks at 1, 2 and 5 of every decade, and more of them where little is shown."""
+    """A log axis with ticks at 1, 2 and 5 of every decade; fewer where much is shown, more where little is."""
     low, high = exponents[0], exponents[-1]
-    digits: tuple[float, ...] = (1, 2, 5)
+    digits: tuple[float, ...] = (1, 2, 5) if high - low < 4 else (1,)
     if high - low < 1.5:
         digits = (1, 1.5, 2, 3, 4, 5, 7) if high - low > 0.5 else (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
     ticks = [digit * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for digit in digits]

@@ -66,7 +66,7 @@ def render_note(study: Study) -> str:
         elif arms > 1:
             arms -= 1
         else:
-            return note[: NOTE_LIMIT - 2].rstrip("\\ \n") + " .."
+            return note[: NOTE_LIMIT - 3].rstrip("\\ \n") + " .."
 
 
 def _note(study: Study, rows: Sequence[ArmRow], more_arms: int, warned: Sequence[str], more_warnings: int) -> str:

@@ -1,0 +1,189 @@
+"""Figures from records."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from reporting_studies import EVIL
+
+from mlbench.records import Estimate, Study, Turn
+from mlbench.reporting import drawing, figures
+from mlbench.reporting.colours import arm_colours
+
+Samples = Mapping[str, np.ndarray]
+
+
+def by_name(figure: go.Figure) -> dict[str, object]:
+    return {trace.name: trace for trace in figure.data if trace.name != "front"}
+
+
+def every(study: Study, samples: Samples, turns: Sequence[Turn] = ()) -> dict[str, go.Figure]:
+    return {
+        "pareto": figures.pareto(study),
+        "speedups": figures.speedups(study),
+        "ecdf": figures.latency_ecdf(study, samples),
+        "boxes": figures.latency_boxes(study, samples),
+        "throughput": figures.throughput(study),
+        "by_batch": figures.latency_by_batch(study),
+        "timeline": figures.timeline(study, turns),
+    }
+
+
+def test_one_colour_per_arm_in_every_figure(study: Study, samples: Samples, turns: Sequence[Turn]) -> None:
+    colours = arm_colours(arm.name for arm in study.arms)
+    for key, figure in every(study, samples, turns).items():
+        for name, trace in by_name(figure).items():
+            own = trace.marker.color or trace.line.color  # type: ignore[attr-defined]
+            assert own == colours[name], (key, name)
+
+
+def test_every_figure_holds_numbers_that_json_can_hold(study: Study, samples: Samples, turns: Sequence[Turn]) -> None:
+    for figure in every(study, samples, turns).values():
+        json.dumps(json.loads(figure.to_json()), allow_nan=False)
+        assert figure.layout.title.text
+        assert figure.layout.title.subtitle.text
+
+
+def test_the_plane_has_points_intervals_front_and_dominators(study: Study) -> None:
+    figure = figures.pareto(study)
+    front = figure.data[0]
+    assert list(front.x) == [0.15, 0.46]
+    traces = by_name(figure)
+    winner, beaten = traces["pruned_onnx_int8"], traces["onnx_fp32"]
+    assert winner.marker.symbol == "circle"  # type: ignore[attr-defined]
+    assert beaten.marker.symbol == "circle-open"  # type: ignore[attr-defined]
+    assert "beaten on both by pruned_onnx_int8" in beaten.hovertext  # type: ignore[attr-defined]
+    assert "Beaten on both by pruned_onnx_int8: baseline" in figure.layout.title.subtitle.text
+    quality = study.arm("onnx_fp32").quality.metrics["accuracy"]  # type: ignore[union-attr]
+    low, high = quality.low, quality.high
+    assert beaten.error_y.array[0] == pytest.approx(100 * (high - quality.value))  # type: ignore[attr-defined,operator]
+    assert beaten.error_y.arrayminus[0] == pytest.approx(100 * (quality.value - low))  # type: ignore[attr-defined,operator]
+    assert {note.text.removeprefix("<b>").removesuffix("</b>") for note in figure.layout.annotations} == set(traces)
+    assert figure.layout.xaxis.type == "log"
+
+
+def test_a_quality_that_is_no_fraction_has_its_own_scale(study: Study) -> None:
+    def changed(name: str) -> Study:
+        arm = study.arm(name)
+        rmse = dataclasses.replace(arm.quality, metrics={"rmse": Estimate(3.5)})  # type: ignore[type-var]
+        return dataclasses.replace(study, arms=(dataclasses.replace(arm, quality=rmse),))
+
+    figure = figures.pareto(changed("baseline"))
+    assert figure.data[1].y == (3.5,)
+    assert figure.layout.yaxis.ticksuffix == ""
+    low, high = figure.layout.yaxis.range
+    assert low < 3.5 < high
+
+
+def test_speedups_show_direction_interval_and_zone(study: Study) -> None:
+    figure = figures.speedups(study)
+    traces = by_name(figure)
+    assert list(traces) == [arm.name for arm in study.arms[1:7]]
+    faster, slower = traces["pruned_onnx_int8"], traces["onnx_int8_dynamic"]
+    assert faster.base[0] + faster.x[0] == pytest.approx(0.88 / 0.15)  # type: ignore[attr-defined]
+    assert slower.base[0] + slower.x[0] == pytest.approx(0.88 / 1.33)  # type: ignore[attr-defined]
+    labels = [note.text for note in figure.layout.annotations]
+    assert labels[-1] == "x5.87 (5.80 to 5.94)  faster"
+    zone = figure.layout.shapes[0]
+    assert (zone.x0, zone.x1) == (pytest.approx(1 / 1.03), pytest.approx(1.03))
+    widest = math.log10(max(t.base[0] + t.x[0] for t in traces.values()))  # type: ignore[attr-defined]
+    assert figure.layout.xaxis.range[1] > widest + 0.2  # room for the label
+
+
+def test_the_cumulative_curve_is_that_of_the_samples(study: Study, samples: Samples) -> None:
+    trace = by_name(figures.latency_ecdf(study, samples))["baseline"]
+    values = np.sort(samples["baseline"]) / 1e6
+    for x, y in list(zip(trace.x, trace.y, strict=True))[1:]:  # type: ignore[attr-defined]
+        share = 100 * np.searchsorted(values, x * (1 + 5e-6), side="right") / len(values)
+        assert y - 1e-3 <= share <= y + 0.3, (x, y)  # 1,000 samples: one is 0.1 %
+    assert len(trace.x) < 400  # type: ignore[attr-defined]
+
+
+def test_boxes_are_observed_quantiles(study: Study, samples: Samples) -> None:
+    trace = by_name(figures.latency_boxes(study, samples))["pruned"]
+    values = np.sort(samples["pruned"]) / 1e6
+    assert trace.median[0] == pytest.approx(values[499])  # type: ignore[attr-defined]
+    assert trace.upperfence[0] == pytest.approx(values[949])  # type: ignore[attr-defined]
+
+
+def test_batch_sizes(study: Study) -> None:
+    trace = by_name(figures.throughput(study))["baseline"]
+    assert tuple(trace.x) == (1, 8, 32)  # type: ignore[attr-defined]
+    assert trace.y[2] == pytest.approx(32e3 / 14.8)  # type: ignore[attr-defined]
+    assert figures.throughput(study).layout.xaxis.ticktext == ("1", "8", "32")
+
+
+def test_the_measurement_as_it_went(study: Study, turns: Sequence[Turn]) -> None:
+    figure = figures.timeline(study, turns)
+    assert sum(len(trace.x) for trace in figure.data) == 10 * 10 * 7
+    assert len(figure.layout.shapes) == 10  # one line per trial
+    trace = by_name(figure)["baseline"]
+    assert list(trace.x) == sorted(trace.x)  # type: ignore[attr-defined]
+    assert "trial 1, round 1, turn " in trace.hovertext[0]  # type: ignore[attr-defined]
+
+
+def test_nothing_to_draw_is_said(study: Study, single: Study) -> None:
+    bare = dataclasses.replace(study, arms=study.arms[-1:])
+    empty = {
+        "No arm has both a latency and a quality figure.": figures.pareto(bare),
+        "No variant could be compared with the baseline.": figures.speedups(single),
+        "No samples are stored with this study.": figures.latency_ecdf(study, {}),
+        "No batch size was measured to its end.": figures.throughput(bare),
+        "The turns are not stored with this study.": figures.timeline(study, ()),
+    }
+    for sentence, figure in empty.items():
+        assert figure.layout.annotations[0].text == sentence
+        assert not figure.data
+    assert not figures.latency_boxes(study, {"baseline": np.array([], dtype=np.int64)}).data
+
+
+def test_turns_of_some_arms_only(study: Study, turns: Sequence[Turn]) -> None:
+    some = [turn for turn in turns if turn.arm == "pruned"]
+    assert list(by_name(figures.timeline(study, some))) == ["pruned"]
+
+
+def test_awkward_studies_still_draw(
+    few_trials: Study, single: Study, interrupted: Study, samples: Samples, turns: Sequence[Turn]
+) -> None:
+    for awkward in (few_trials, single, interrupted):
+        for figure in every(awkward, samples, turns).values():
+            assert json.loads(figure.to_json())
+
+
+def test_no_name_reaches_plotly_as_markup(hostile: Study, turns: Sequence[Turn]) -> None:
+    samples = {arm.name: np.array([1_000_000, 2_000_000]) for arm in hostile.arms}
+    for key, figure in every(hostile, samples, turns).items():
+        raw = figure.to_json()
+        assert "<script" not in json.dumps(json.loads(raw), ensure_ascii=False), key
+        assert "<img" not in raw
+    assert html.escape(EVIL) in by_name(figures.pareto(hostile))
+
+
+def test_names_that_look_like_numbers_stay_names(study: Study) -> None:
+    figure = figures.speedups(study)
+    assert figure.layout.yaxis.type == "category"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.001, 0.0011), (0.1, 0.9), (0.2, 4.0), (0.01, 5000.0)])
+def test_every_log_axis_has_a_few_readable_ticks(low: float, high: float) -> None:
+    axis = drawing.log_axis(drawing.padded([low, high], log=True))
+    bottom, top = axis["range"]
+    shown = [tick for tick in axis["tickvals"] if bottom <= math.log10(tick) <= top]
+    assert 1 <= len(shown) <= 20
+
+
+def test_a_range_has_room_even_for_one_value() -> None:
+    for value in (0.0, 5.0, -3.0):
+        low, high = drawing.padded([value], log=False)
+        assert low < value < high
+
+
+def test_long_names_are_shortened_beside_an_axis() -> None:
+    assert drawing.short("x" * 60) == "x" * 18 + ".." + "x" * 10

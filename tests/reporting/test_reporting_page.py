@@ -1,0 +1,144 @@
+"""The tables of the report page."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from mlbench.records import Quality, Study
+from mlbench.reporting import page
+
+
+def test_tiles_show_the_winner_against_the_baseline(study: Study, single: Study) -> None:
+    tiles = {label: (value, detail) for label, value, detail in page.tiles(study)}
+    assert tiles["speed-up at p50"] == ("x5.87", "5.80 to 5.94")
+    assert tiles["accuracy"] == ("99.2 %", "99.0 % before")
+    assert tiles["p50 latency"] == ("0.150 ms", "0.880 before")
+    assert page.tiles(single) == ()
+
+
+def test_tiles_leave_out_what_is_not_there(study: Study) -> None:
+    bare = dataclasses.replace(study.arm("pruned_onnx_int8"), metrics={}, verdicts={}, quality=None)
+    arms = (*study.arms[:6], bare)
+    assert page.tiles(dataclasses.replace(study, arms=arms)) == ()
+
+
+def test_the_arm_table_has_every_interval(study: Study) -> None:
+    table = page.arms(study)
+    rows = dict(table.rows)
+    assert len(table.heads) == len(rows["baseline"])
+    p50 = rows["torch_int8"][table.heads.index("p50 ms")]
+    assert p50 == page.Cell("0.260", "0.257 to 0.263")
+    assert rows["torch_int8"][table.heads.index("p99 ms")] == page.Cell("-")
+    assert rows["onnx_int8_dynamic"][0] == page.Chip("slower", "slower", "-", "x0.66 (0.65 to 0.67)")
+    assert rows["openvino_int8"][0] == page.Chip("failed", "failed", "x")
+    assert rows["baseline"][0] == page.Chip("baseline", "baseline", "")
+
+
+def test_all_verdicts(study: Study, single: Study) -> None:
+    table = page.verdicts(study)
+    assert table is not None
+    assert table.heads == ("p50 latency", "p95 latency", "throughput", "peak memory")
+    memory = dict(table.rows)["torch_int8"][3]
+    assert isinstance(memory, page.Chip)
+    assert (memory.kind, memory.word) == ("slower", "worse")
+    assert page.verdicts(single) is None
+
+
+def test_a_missing_verdict_is_a_dash(study: Study) -> None:
+    arm = study.arms[1]
+    fewer = dataclasses.replace(arm, verdicts={"latency/p50_ms": arm.verdicts["latency/p50_ms"]})
+    table = page.verdicts(dataclasses.replace(study, arms=(study.arms[0], fewer, study.arms[2])))
+    assert table is not None
+    assert dict(table.rows)["torch_int8"][1] == page.Cell("-")
+
+
+def test_judgements(study: Study) -> None:
+    found = {arm: (reason, constraints) for arm, reason, constraints in page.judgements(study)}
+    assert found["pruned_onnx_int8"][0] == "fastest of the arms that meet every goal"
+    assert found["pruned"][1][0][1] == "met"
+    assert found["openvino_int8"][1][0][1] == "cannot tell"
+
+
+def test_batch_sizes(study: Study, interrupted: Study) -> None:
+    table = page.batches(study)
+    assert table is not None
+    assert table.heads[:2] == ("batch 1: ms", "batch 1: samples/s")
+    assert dict(table.rows)["baseline"][-1] == page.Cell("2,162", "2,134 to 2,190")
+    kept = page.batches(interrupted)
+    assert kept is not None
+    assert "pruned_onnx_int8" not in dict(kept.rows)
+    assert page.batches(dataclasses.replace(study, arms=study.arms[-1:])) is None
+
+
+def test_speedup_by_batch_where_it_is_known(study: Study) -> None:
+    arm = study.arms[1]
+    ratio = tuple(dataclasses.replace(p, estimate=dataclasses.replace(p.estimate, value=2.0, low=1.9, high=2.1))
+                  for p in arm.series["by_batch/p50_ms"])  # fmt: skip
+    arm = dataclasses.replace(arm, series={**arm.series, "by_batch/speedup_p50": ratio})
+    table = page.batches(dataclasses.replace(study, arms=(study.arms[0], arm)))
+    assert table is not None
+    place = table.heads.index("batch 8: speed-up")
+    rows = dict(table.rows)
+    assert rows["torch_int8"][place] == page.Cell("x2.00", "1.90 to 2.10")
+    assert rows["baseline"][place] == page.Cell("-")
+
+
+def test_quality_with_differences_and_agreement(study: Study) -> None:
+    table, agreement = page.quality(study), page.agreement(study)
+    assert table is not None
+    assert agreement is not None
+    assert dict(table.rows)["pruned"][0] == page.Cell("99.3 %", "+0.3 (-0.2 to +0.9)")
+    assert dict(table.rows)["baseline"][0] == page.Cell("99.0 %", "98.2 to 99.6")
+    assert agreement.heads == ("flip rate", "became wrong", "max abs diff", "cosine", "McNemar p")
+    assert dict(agreement.rows)["pruned"][0] == page.Cell("0.4 %", "0.1 to 1.2")
+    assert dict(agreement.rows)["pruned"][-1] == page.Cell("0.625")
+    assert "baseline" not in dict(agreement.rows)
+
+
+def test_without_quality_there_is_no_quality_table(study: Study) -> None:
+    bare = dataclasses.replace(study, arms=study.arms[-1:])
+    assert page.quality(bare) is None
+    assert page.agreement(bare) is None
+    assert page.class_pages(bare) == ()
+    assert page.resources(bare) is None
+
+
+def test_class_pages(study: Study) -> None:
+    pages = {item.arm: item for item in page.class_pages(study)}
+    assert [name for name, item in pages.items() if item.shown] == ["pruned_onnx_int8"]
+    item = pages["baseline"]
+    counts = [[count for count, _, _ in cells] for _, cells in item.confusion]
+    assert counts == [list(row) for row in study.arms[0].quality.confusion]  # type: ignore[union-attr]
+    assert all(cells[place][2] for place, (_, cells) in enumerate(item.confusion))
+    assert item.confusions == ()
+
+
+def test_many_classes_show_the_worst_confusions(study: Study) -> None:
+    labels = tuple(f"class {number}" for number in range(30))
+    counts = [[0] * 30 for _ in range(30)]
+    for number in range(30):
+        counts[number][number] = 50
+    counts[3][4], counts[7][2] = 2, 9
+    quality = study.arms[0].quality
+    assert quality is not None
+    many = Quality(quality.metrics, per_class=quality.per_class, labels=labels, confusion=tuple(map(tuple, counts)))
+    arm = dataclasses.replace(study.arms[0], quality=many)
+    (item,) = page.class_pages(dataclasses.replace(study, arms=(arm,)))
+    assert item.confusion == ()
+    assert item.confusions == (("class 7", "class 2", 9), ("class 3", "class 4", 2))
+
+
+def test_other_figures_have_their_units(study: Study) -> None:
+    table = page.resources(study)
+    assert table is not None
+    assert "load time ms" in table.heads
+    assert "size on disk MiB" in table.heads
+    assert "CPU use %" in table.heads
+    assert not any(head.startswith("p50") for head in table.heads)
+
+
+def test_configuration_tells_no_password(hostile: Study) -> None:
+    text = page.configuration(hostile)
+    assert json.loads(text)["tracking"] == {"uri": "http://***@host:5000"}
+    assert "secret" not in text
