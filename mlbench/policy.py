@@ -358,7 +358,8 @@ def _keep(policy: PolicyConfig, baseline: ArmResult, candidates: Sequence[_Candi
 
 def _undecided(candidates: Sequence[_Candidate]) -> str:
     undecided = [candidate for candidate in candidates if candidate.could_win]
-    names = " and ".join(candidate.arm.name for candidate in undecided)
+    *others, last = (candidate.arm.name for candidate in undecided)
+    names = f"{', '.join(others)} or {last}" if others else last
     first = undecided[0]
     if first.arm.status == "incomplete":
         why = f"{first.arm.name} is incomplete"

@@ -155,19 +155,19 @@ def state(study: Study) -> str:
 
 
 def verdict_notes(study: Study) -> tuple[str, ...]:
-    """One sentence for each verdict that is not plain from its interval."""
-    notes = []
+    """One sentence for each verdict that is not plain from its interval; arms with the same reason share one."""
+    notes: dict[str, list[str]] = {}
     for arm in study.arms:
         verdict = arm.verdicts.get(HEADLINE)
         if verdict is None or not (verdict.reason or verdict.call == "inconclusive"):
             continue
-        sentence = f"{text.plain(arm.name)}: {text.call_name(verdict.call, verdict.metric)}"
+        sentence = text.call_name(verdict.call, verdict.metric)
         if verdict.reason:
             sentence += f", {text.plain(verdict.reason)}"
         if verdict.trials_needed is not None and "would settle" not in verdict.reason:
             sentence += f"; about {text.count(verdict.trials_needed, 'trial')} would settle it"
-        notes.append(sentence)
-    return tuple(notes)
+        notes.setdefault(sentence, []).append(text.plain(arm.name))
+    return tuple(f"{text.listing(names)}: {sentence}" for sentence, names in notes.items())
 
 
 def failures(study: Study) -> tuple[tuple[str, str, str], ...]:
