@@ -12,9 +12,10 @@ mlbench        the runtime that measured it: mlbench and that runtime's library
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -97,7 +98,10 @@ def save_verified(form: Form, content: Content, path: Path) -> Model:
         "metadata": {"mlbench.artifact": content.artifact.digest, "mlbench.threads": content.settings.threads},
     }
     try:
-        with _torch_settings_kept():
+        with ExitStack() as stack:
+            stack.enter_context(_torch_settings_kept())
+            if content.artifact.format == "torchscript":
+                stack.enter_context(_native_warnings_away())
             form.save(content, path, options)
             _require_same_answers(content, path)
     except UnfitError:
@@ -272,6 +276,19 @@ def _torch_settings_kept() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
+
+
+@contextmanager
+def _native_warnings_away() -> Iterator[None]:
+    """Torch warns of its deprecated quantized tensors from C++, past Python, on the file descriptor itself."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 __all__ = ["Content", "Form", "UnfitError", "example_for", "forms", "requirements", "save_verified", "signature"]

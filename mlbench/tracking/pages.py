@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from mlbench.tracking.view import view_key
+from mlbench.tracking.view import all_studies_key, view_key
 
 if TYPE_CHECKING:
     from mlbench.tracking.client import Tracker
@@ -23,8 +23,10 @@ def base_url(tracker: Tracker, port: int = DEFAULT_PORT) -> str:
 
 
 def experiment_url(tracker: Tracker, port: int = DEFAULT_PORT) -> str:
-    """The table of all studies."""
-    return f"{base_url(tracker, port)}/#/experiments/{tracker.experiment_id}/runs?{_WORKFLOW}"
+    """The table of all studies, with their decisions where MLflow knows saved views."""
+    page = f"{base_url(tracker, port)}/#/experiments/{tracker.experiment_id}/runs?{_WORKFLOW}"
+    key = all_studies_key(tracker)
+    return page if key is None else f"{page}&compareRunsMode=TABLE&viewStateShareKey={key}"
 
 
 def study_url(tracker: Tracker, run_id: str, port: int = DEFAULT_PORT) -> str:

@@ -1,7 +1,7 @@
-"""A saved view of one study in MLflow's run page: its arms side by side, the charts that decide, the baseline fixed.
+"""Saved views of MLflow's run page: one of all studies, and one of each study with the charts that decide.
 
 MLflow keeps saved views as experiment tags in a format of its own (introduced in 3.15), so this is limited to the
-versions that are known to read it; without a view the study's page is reached through a plain link.
+versions that are known to read it; without a view the pages are reached through plain links.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import base64
 import json
 import uuid
 import zlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
 
 from mlbench.records import Study
-from mlbench.tracking import content
+from mlbench.tracking import content, names
 
 if TYPE_CHECKING:
     from mlbench.tracking.client import Tracker
@@ -26,16 +27,13 @@ _PREFIX = "mlflow.sharedViewState."
 _KNOWN = ((3, 15), (4, 0))
 _TAG_LIMIT = 20_000
 _SPACE = uuid.UUID("6f9b6a54-7c0e-4a43-9a0b-0f6f3f3e2c11")  # names the ids below, so that they repeat
-_SPEED, _QUALITY = "latency/p50_ms", "quality/accuracy"
-_SECTIONS = {
-    "Speed against quality": ("SCATTER", "PARALLEL"),
-    "Against the baseline": ("DIFFERENCE",),
-    "By batch size": ("LINE",),
-}
+_SPEED, _SPEEDUP, _QUALITY = "latency/p50_ms", "vs_baseline/speedup_p50", "quality/accuracy"
+_BARS = (_SPEED, "throughput/samples_per_s", "memory/peak_rss_mib", "memory/disk_mib")
+_ALL_STUDIES = "1mlbenchstudies"
 _COLUMNS = (
-    "vs_baseline/speedup_p50",
-    "vs_baseline/speedup_p50_low",
-    "vs_baseline/speedup_p50_high",
+    _SPEEDUP,
+    f"{_SPEEDUP}_low",
+    f"{_SPEEDUP}_high",
     _SPEED,
     "latency/p95_ms",
     "throughput/samples_per_s",
@@ -55,21 +53,27 @@ def supported(version: str = mlflow.__version__) -> bool:
 
 
 def save_view(runs: OpenStudy, study: Study) -> bool:
-    """Save the study's view, once per study; False where this MLflow does not know views or it does not fit."""
+    """Save the study's view and the view of all studies; False where this MLflow does not know views or it is too long.
+
+    Raises:
+        TrackingError: Never because of the views themselves: a store that refuses them gives False.
+    """
     if not supported():
         return False
     client = runs.tracker.client
-    moment = client.get_run(runs.run_id).info.start_time
+    info = client.get_run(runs.run_id).info
     baseline = runs.arms[study.baseline.name].run_id
-    state = json.dumps(_state(study, runs.run_id, baseline)).encode()
-    packed = "deflate;" + base64.b64encode(zlib.compress(state, 9)).decode()
-    view = {"name": f"mlbench: {study.name}", "createdAt": moment, "updatedAt": moment, "state": packed}
-    text = json.dumps(view)
-    if len(text) > _TAG_LIMIT:
+    views = {
+        _ALL_STUDIES: _packed("mlbench: all studies", 1, _studies()),
+        _key(info.start_time, runs.run_id): _packed(
+            f"mlbench: {study.name}", info.start_time, _state(study, runs.run_id, baseline)
+        ),
+    }
+    if any(len(text) > _TAG_LIMIT for text in views.values()):
         return False
-    experiment = client.get_run(runs.run_id).info.experiment_id
     try:
-        client.set_experiment_tag(experiment, _PREFIX + _key(moment, runs.run_id), text)
+        for key, text in views.items():
+            client.set_experiment_tag(info.experiment_id, _PREFIX + key, text)
     except MlflowException:  # a server of another version, or one that lets us write no experiment tags
         return False
     return True
@@ -78,67 +82,109 @@ def save_view(runs: OpenStudy, study: Study) -> bool:
 def view_key(tracker: Tracker, run_id: str) -> str | None:
     """The key of the study's saved view, as MLflow's links name it; None where there is none."""
     info = tracker.client.get_run(run_id).info
-    key = _key(info.start_time, run_id)
-    return key if _PREFIX + key in tracker.client.get_experiment(info.experiment_id).tags else None
+    return _present(tracker, info.experiment_id, _key(info.start_time, run_id))
+
+
+def all_studies_key(tracker: Tracker) -> str | None:
+    """The key of the saved view of all studies; None where there is none."""
+    return _present(tracker, tracker.experiment_id, _ALL_STUDIES)
+
+
+def _present(tracker: Tracker, experiment_id: str, key: str) -> str | None:
+    return key if _PREFIX + key in tracker.client.get_experiment(experiment_id).tags else None
+
+
+def _packed(name: str, moment: int, state: dict[str, Any]) -> str:
+    text = base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
+    return json.dumps({"name": name, "createdAt": moment, "updatedAt": moment, "state": f"deflate;{text}"})
 
 
 def _key(moment: int, run_id: str) -> str:
     return f"{moment}{run_id[:9]}"
 
 
-def _state(study: Study, run_id: str, baseline: str) -> dict[str, Any]:
-    present = {point.key for arm in study.arms for point in content.metrics(arm)}
-    charts: list[dict[str, Any]] = []
-    sections = []
-    for title, kinds in _SECTIONS.items():
-        section = _id(run_id, title)
-        sections.append({"uuid": section, "name": title, **_shown(), "isReordered": True})
-        for kind in kinds:
-            for number, chart in enumerate(_charts(kind, present, baseline)):
-                same = {"uuid": _id(run_id, title, kind, number), "type": kind, "metricSectionId": section}
-                charts.append({**same, "runsCountToCompare": 50, **_shown(), **chart})
+def _table(search: str, order_by: str, columns: Sequence[str], *, ascending: bool) -> dict[str, Any]:
+    """What every view says: which runs, in which order, with which columns."""
     return {
-        "searchFilter": f"tags.mlflow.parentRunId = '{run_id}'",
-        "orderByKey": f"metrics.`{_SPEED}`",
-        "orderByAsc": True,
+        "searchFilter": search,
+        "orderByKey": order_by,
+        "orderByAsc": ascending,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
-        "selectedColumns": [
-            "tags.`mlbench.verdict`",
-            *(f"metrics.`{name}`" for name in _COLUMNS if name in present),
-        ],
+        "selectedColumns": list(columns),
         "runsHiddenMode": "SHOW_ALL",
+        "groupBy": None,
+    }
+
+
+def _studies() -> dict[str, Any]:
+    columns = ["attributes.`Created`", *(f"tags.`{name}`" for name in (names.DECISION, names.WINNER, names.NOISE))]
+    columns.append("params.`workload`")
+    return _table(f"tags.{names.KIND} = 'study'", "attributes.start_time", columns, ascending=False)
+
+
+def _state(study: Study, run_id: str, baseline: str) -> dict[str, Any]:
+    present = {point.key for arm in study.arms for point in content.metrics(arm)}
+    charts: list[dict[str, Any]] = []
+    sections = []
+    for title, cards in _cards(present, baseline).items():
+        section = _id(run_id, title)
+        sections.append({"uuid": section, "name": title, **_shown(), "isReordered": True})
+        for number, card in enumerate(cards):
+            same = {"uuid": _id(run_id, title, number), "metricSectionId": section, "runsCountToCompare": 50}
+            charts.append({**same, **_shown(), **card})
+    columns = [f"tags.`{names.VERDICT}`", *(f"metrics.`{name}`" for name in _COLUMNS if name in present)]
+    return {
+        **_table(f"tags.mlflow.parentRunId = '{run_id}'", f"metrics.`{_SPEED}`", columns, ascending=True),
         "isAccordionReordered": True,
         "hideEmptyCharts": True,
-        "groupBy": None,
         "compareRunSections": sections,
         "compareRunCharts": charts,
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
     }
 
 
-def _charts(kind: str, present: set[str], baseline: str) -> list[dict[str, Any]]:
-    if kind == "SCATTER":
-        axes = {"xaxis": {"key": _SPEED, "type": "METRIC"}, "yaxis": {"key": _QUALITY, "type": "METRIC"}}
-        return [axes] if {_SPEED, _QUALITY} <= present else []
-    if kind == "PARALLEL":
-        wanted = (_SPEED, "throughput/samples_per_s", "memory/peak_rss_mib", "memory/disk_mib", _QUALITY)
-        shown = [name for name in wanted if name in present]
-        return [{"selectedParams": [], "selectedMetrics": shown, "showAllRuns": True}]
-    if kind == "LINE":
-        series = sorted(name for name in present if name.startswith("by_batch/"))
-        return [{"metricKey": name, "selectedMetricKeys": [name], "xAxisKey": "step"} for name in series]
-    return [
-        {
-            "chartName": "Runs difference view",
-            "compareGroups": ["Model metrics", "Parameters"],
-            "showChangeFromBaseline": True,
-            "showDifferencesOnly": True,
-            "baselineColumnUuid": baseline,
-        }
-    ]
+def _cards(present: set[str], baseline: str) -> dict[str, list[dict[str, Any]]]:
+    """Charts by section."""
+    plane = {
+        "type": "SCATTER",
+        "xaxis": {"key": _SPEED, "type": "METRIC"},
+        "yaxis": {"key": _QUALITY, "type": "METRIC"},
+    }
+    against = {
+        "type": "DIFFERENCE",
+        "chartName": "Runs difference view",
+        "compareGroups": ["Model metrics", "Parameters"],
+        "showChangeFromBaseline": True,
+        "showDifferencesOnly": True,
+        "baselineColumnUuid": baseline,
+    }
+    series = sorted(name for name in present if name.startswith("by_batch/"))
+    return {
+        "Speed against quality": [
+            *([plane] if {_SPEED, _QUALITY} <= present else []),
+            *_bars([_SPEEDUP] if _SPEEDUP in present else []),
+        ],
+        "Headline figures": _bars([name for name in _BARS if name in present]),
+        "By batch size": [
+            {
+                "type": "LINE",
+                "metricKey": name,
+                "selectedMetricKeys": [name],
+                "xAxisKey": "step",
+                "lineSmoothness": 0,
+                "useGlobalLineSmoothing": False,
+            }
+            for name in series
+        ],
+        "Against the baseline": [against],
+    }
+
+
+def _bars(metrics: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"type": "BAR", "metricKey": name} for name in metrics]
 
 
 def _shown() -> dict[str, bool]:

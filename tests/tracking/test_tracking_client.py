@@ -10,10 +10,12 @@ from threading import Thread
 import mlflow
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy import create_engine
 
 from mlbench.config import TrackingConfig
 from mlbench.errors import ExitCode, InputError
-from mlbench.tracking import connect
+from mlbench.tracking import client, connect
 from mlbench.tracking.client import locate
 
 
@@ -67,9 +69,8 @@ class TestConnect:
         assert capfd.readouterr() == ("", "")
 
     def test_a_deleted_experiment(self, store):
-        client = MlflowClient(store)
-        experiment = client.create_experiment("gone")
-        client.delete_experiment(experiment)
+        experiment = MlflowClient(store).create_experiment("gone")
+        MlflowClient(store).delete_experiment(experiment)
         with pytest.raises(InputError, match=f"'gone' is deleted.*restore --experiment-id {experiment}"):
             connect(config(store, "gone"))
 
@@ -77,6 +78,24 @@ class TestConnect:
     def test_an_experiment_name_that_mlflow_refuses(self, store, name):
         with pytest.raises(InputError, match=r"tracking\.experiment"):
             connect(config(store, name))
+
+    def test_another_process_makes_the_experiment_first(self, store, monkeypatch):
+        inner = MlflowClient.create_experiment
+
+        def beaten(client, name):
+            inner(client, name)
+            return inner(client, name)
+
+        monkeypatch.setattr(MlflowClient, "create_experiment", beaten)
+        assert connect(config(store)).experiment == "mlbench"
+
+    def test_an_experiment_that_cannot_be_made(self, store, monkeypatch):
+        def refuse(*_args):
+            raise MlflowException("not allowed")
+
+        monkeypatch.setattr(MlflowClient, "create_experiment", refuse)
+        with pytest.raises(InputError, match="cannot be used: not allowed"):
+            connect(config(store))
 
 
 class TestReading:
@@ -161,6 +180,18 @@ class TestRefusals:
         ):
             connect(config("mysql+pymysql://me:secret@127.0.0.1:9/x"))
 
+    def test_a_database_is_asked_once_and_within_seconds(self, store, monkeypatch):
+        asked = []
+
+        def engine(uri, connect_args):
+            asked.append((uri, connect_args))
+            return create_engine(store)
+
+        monkeypatch.setattr(client, "create_engine", engine)
+        with pytest.raises(InputError, match="psycopg"):  # past the check, MLflow wants the driver
+            connect(config("postgresql://me:secret@127.0.0.1:9/x"))
+        assert asked == [("postgresql://me:secret@127.0.0.1:9/x", {"connect_timeout": 5})]
+
     def test_a_kind_of_store_that_mlflow_does_not_have(self):
         with pytest.raises(InputError, match=r"tracking\.uri"):
             connect(config("localhost:5000"))
@@ -172,15 +203,14 @@ class TestRefusals:
 
 class TestAdoption:
     def test_the_run_that_mlflow_run_opened(self, store, monkeypatch):
-        client = MlflowClient(store)
-        experiment = client.create_experiment("of the user")
-        run = client.create_run(experiment)
+        experiment = MlflowClient(store).create_experiment("of the user")
+        run = MlflowClient(store).create_run(experiment)
         monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
         tracker = connect(config(store))
         assert tracker.adopted == run.info.run_id
         assert tracker.experiment_id == experiment
         assert tracker.experiment == "of the user"
-        assert client.get_experiment_by_name("mlbench") is None
+        assert MlflowClient(store).get_experiment_by_name("mlbench") is None
 
     def test_not_by_commands_that_only_read(self, tracker, store, monkeypatch):
         run = tracker.client.create_run(tracker.experiment_id)

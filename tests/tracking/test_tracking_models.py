@@ -1,18 +1,21 @@
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tiny_nets
+import torch
 from tiny_nets import images
 from tiny_study import EXAMPLE, INPUTS, OUTPUTS, arms_of, onnx_weights, save_script, torch_artifact
 
 from mlbench.errors import TrackingError
-from mlbench.records import Arm, Artifact, Recipe, RuntimeSettings, TensorSpec
-from mlbench.tracking import forms, load_study
+from mlbench.records import Arm, Artifact, Recipe, RuntimeSettings, TensorSpec, to_dict
+from mlbench.tracking import forms, load_study, served_artifact, served_torchscript
 from mlbench.tracking.models import find_model, log_model
 
 WITHOUT_MLBENCH = """
@@ -34,8 +37,6 @@ def oracle(arm, rows):
     if arm == "fast":
         weight, bias = onnx_weights()
         return rows.reshape(len(rows), -1) @ weight + bias
-    import torch
-
     with torch.inference_mode():
         return tiny_nets.tiny_cnn().eval()(torch.from_numpy(rows)).numpy()
 
@@ -152,8 +153,6 @@ class TestForms:
 
         loaded = mlflow.pyfunc.load_model(f"models:/{record.model_id}")
         rows = {name: np.ones((2, 4), np.float32) for name in ("left", "right")}
-        import torch
-
         expected = tiny_nets.two_inputs()(torch.ones(2, 4), torch.ones(2, 4)).detach().numpy()
         assert loaded.predict(rows) == pytest.approx(expected, abs=1e-5)
 
@@ -186,7 +185,6 @@ class TestForms:
 
     def test_several_outputs_of_a_script_come_by_name(self, tracker, run_id, tmp_path):
         import mlflow
-        import torch
 
         class Two(torch.nn.Module):
             def forward(self, x):
@@ -202,9 +200,13 @@ class TestForms:
         assert list(answer) == ["mean", "sum"]
         assert answer["sum"] == pytest.approx(images(2).sum(axis=(1, 2, 3)), rel=1e-4)
 
-    def test_torch_keeps_its_threads(self, tracker, run_id, artifacts):
-        import torch
+    def test_native_warnings_of_torch_stay_off_the_terminal(self, capfd):
+        with forms._native_warnings_away():
+            os.write(2, b"warning from C++")
+        os.write(2, b"error of ours")
+        assert capfd.readouterr().err == "error of ours"
 
+    def test_torch_keeps_its_threads(self, tracker, run_id, artifacts):
         before = torch.get_num_threads()
         try:
             torch.set_num_threads(2)
@@ -212,6 +214,88 @@ class TestForms:
             assert torch.get_num_threads() == 2
         finally:
             torch.set_num_threads(before)
+
+
+class TestServed:
+    """The scripts that MLflow copies into a model, by themselves: MLflow runs the copy."""
+
+    def loaded(self, model, artifacts, **config):
+        model.load_context(SimpleNamespace(artifacts=artifacts, model_config=config))
+        return model
+
+    def test_a_script_takes_an_array_or_arrays_by_name(self, artifacts):
+        path = str(Path(artifacts.script.path) / "model.ts")
+        config = {"inputs": ["images"], "outputs": ["scores"], "quantized_engine": None}
+        model = self.loaded(served_torchscript.TorchScriptModel(), {"model": path}, **config)
+        expected = pytest.approx(oracle("script", images(3)), abs=1e-5)
+        assert model.predict(None, images(3)) == expected
+        assert model.predict(None, {"images": images(3)}) == expected
+
+    @pytest.mark.parametrize(
+        ("answer", "expected"),
+        [
+            (lambda x: x.sum(dim=1), np.full(2, 64.0)),
+            (lambda x: (x.sum(dim=1), x.mean(dim=1)), {"sum": np.full(2, 64.0), "mean": np.ones(2)}),
+            (lambda x: {"own": x.sum(dim=1)}, {"own": np.full(2, 64.0)}),
+        ],
+    )
+    def test_what_a_script_may_return(self, tmp_path, answer, expected):
+        class Module(torch.nn.Module):
+            def forward(self, x):
+                return answer(x.reshape(len(x), -1))
+
+        save_script(Module(), torch.ones(2, 1, 8, 8), tmp_path / "model.ts")
+        engine = torch.backends.quantized.engine
+        config = {"inputs": ["x"], "outputs": ["sum", "mean"], "quantized_engine": engine}
+        model = self.loaded(served_torchscript.TorchScriptModel(), {"model": str(tmp_path / "model.ts")}, **config)
+        given = np.ones((2, 1, 8, 8), np.float32)
+        found = model.predict(None, given)
+        assert found == pytest.approx(expected) if isinstance(expected, np.ndarray) else list(found) == list(expected)
+        if isinstance(expected, dict):
+            assert all(found[name] == pytest.approx(expected[name]) for name in expected)
+
+    def test_any_artifact_through_its_runtime(self, artifacts):
+        config = {"artifact": to_dict(replace(artifacts.onnx, path="")), "settings": to_dict(RuntimeSettings())}
+        model = self.loaded(served_artifact.ServedArtifact(), {"files": artifacts.onnx.path}, **config)
+        expected = pytest.approx(oracle("fast", images(3)), abs=1e-4)
+        assert model.predict(None, images(3)) == expected
+        assert model.predict(None, {"images": images(3)}) == expected
+
+
+class TestProof:
+    """A model that answers otherwise than the artifact is not logged in that form."""
+
+    def content(self, artifacts):
+        return forms.Content(artifacts.onnx, RuntimeSettings(), EXAMPLE)
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            (lambda answer: {"scores": answer["scores"] + 0.1}, "batch size 1 it answers differently"),
+            (lambda answer: {"scores": answer["scores"][:, :2]}, "batch size 1 it answers differently"),
+            (lambda answer: {**answer, "more": answer["scores"]}, "2 outputs instead of 1"),
+            (
+                lambda answer: {"scores": answer["scores"] if len(answer["scores"]) == 1 else answer["scores"][::-1]},
+                "size 3",
+            ),
+        ],
+    )
+    def test_any_difference_is_seen(self, artifacts, tmp_path, monkeypatch, change, reason):
+        inner = forms.mlflow.pyfunc.load_model
+
+        def load(path):
+            model = inner(path)
+            return SimpleNamespace(predict=lambda batch: change(model.predict(batch)))
+
+        monkeypatch.setattr(forms.mlflow.pyfunc, "load_model", load)
+        form = forms.forms(artifacts.onnx)[0]
+        with pytest.raises(forms.UnfitError, match=reason):
+            forms.save_verified(form, self.content(artifacts), tmp_path / "model")
+
+    def test_without_torch_there_is_nothing_to_keep(self, monkeypatch):
+        monkeypatch.delitem(sys.modules, "torch")
+        with forms._torch_settings_kept():
+            assert "torch" not in sys.modules
 
 
 class TestExample:

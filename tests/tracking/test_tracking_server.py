@@ -89,7 +89,8 @@ def test_the_page_of_a_tracking_server_is_said_and_opened(address):
     tracker = connect(TrackingConfig(uri=address))
     said, opened = [], []
     ui(tracker, say=said.append, opened=opened.append)
-    assert said == opened == [f"{address}/#/experiments/{tracker.experiment_id}/runs?workflowType=machine_learning"]
+    assert said == opened
+    assert said[0].startswith(f"{address}/#/experiments/{tracker.experiment_id}/runs?workflowType=machine_learning")
     with urlopen(said[0].partition("#")[0]) as page:
         assert page.status == 200
 
@@ -198,6 +199,10 @@ class TestPages:
     def test_of_a_local_store(self, tracker):
         assert experiment_url(tracker) == "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
         assert experiment_url(tracker, 5001).startswith("http://127.0.0.1:5001/")
+
+    def test_of_all_studies_with_a_saved_view(self, published):
+        tracker, _ = published
+        assert "compareRunsMode=TABLE&viewStateShareKey=" in experiment_url(tracker)
 
     def test_of_a_server_without_credentials(self, tracker):
         remote = replace(tracker, location=Location("http://me:secret@host:5000/mlflow/", "tracking.uri"))

@@ -8,15 +8,13 @@ from mlflow.exceptions import MlflowException
 from tiny_study import make_study
 
 from mlbench.tracking import view
-from mlbench.tracking.view import save_view, supported, view_key
+from mlbench.tracking.view import all_studies_key, save_view, supported, view_key
 
 
-def state(tracker, run_id):
+def state(tracker, key):
     """The saved view as MLflow's page reads it."""
-    stored = tracker.client.get_experiment(tracker.experiment_id).tags[
-        f"mlflow.sharedViewState.{view_key(tracker, run_id)}"
-    ]
-    saved = json.loads(stored)
+    tags = tracker.client.get_experiment(tracker.experiment_id).tags
+    saved = json.loads(tags[f"mlflow.sharedViewState.{key}"])
     method, _, packed = saved["state"].partition(";")
     assert method == "deflate"
     return saved["name"], json.loads(zlib.decompress(base64.b64decode(packed)))
@@ -24,7 +22,7 @@ def state(tracker, run_id):
 
 def test_a_published_study_has_a_view(published):
     tracker, run_id = published
-    name, saved = state(tracker, run_id)
+    name, saved = state(tracker, view_key(tracker, run_id))
     assert name == "mlbench: tiny-20260101-000000"
     assert saved["searchFilter"] == f"tags.mlflow.parentRunId = '{run_id}'"
     assert saved["orderByKey"] == "metrics.`latency/p50_ms`"
@@ -36,12 +34,20 @@ def test_a_published_study_has_a_view(published):
 
 def test_every_chart_has_a_section_and_an_id_of_its_own(published):
     tracker, run_id = published
-    _, saved = state(tracker, run_id)
+    _, saved = state(tracker, view_key(tracker, run_id))
     sections = {section["uuid"] for section in saved["compareRunSections"]}
     charts = saved["compareRunCharts"]
     assert {chart["metricSectionId"] for chart in charts} == sections
     assert len({chart["uuid"] for chart in charts}) == len(charts)
-    assert [chart["type"] for chart in charts] == ["SCATTER", "PARALLEL", "DIFFERENCE", "LINE"]
+    assert [chart["type"] for chart in charts] == ["SCATTER", "BAR", "BAR", "BAR", "BAR", "LINE", "DIFFERENCE"]
+
+
+def test_all_studies_have_one_view(published):
+    tracker, _ = published
+    name, saved = state(tracker, all_studies_key(tracker))
+    assert name == "mlbench: all studies"
+    assert saved["searchFilter"] == "tags.mlbench.kind = 'study'"
+    assert "tags.`mlbench.decision`" in saved["selectedColumns"]
 
 
 def test_saving_again_keeps_one_view(published, artifacts):
@@ -77,6 +83,7 @@ class TestFailsSoft:
         monkeypatch.setattr(view, "supported", lambda: False)
         assert not save_view(runs, make_study(artifacts))
         assert view_key(runs.tracker, runs.run_id) is None
+        assert all_studies_key(runs.tracker) is None
 
     def test_too_long(self, runs, artifacts, monkeypatch):
         monkeypatch.setattr(view, "_TAG_LIMIT", 100)

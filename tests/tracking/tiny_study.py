@@ -63,8 +63,8 @@ def save_script(module, example, path):
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.jit.trace(module, example).save(str(path))
+        warnings.simplefilter("ignore")
+        torch.jit.trace(module, example, strict=False).save(str(path))
 
 
 def onnx_artifact(folder):
