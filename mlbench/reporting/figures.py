@@ -106,10 +106,8 @@ def _label(
     for point in points:
         x, y = across(point.latency.value), down(point.quality.value)
         (left, right), (low, high) = draw.bounds(point.latency), draw.bounds(point.quality)
-        # symmetric around the point, so that a label's place can be given relative to it
-        wide = max(9.0, across(right) - x, x - across(left))
-        tall = max(9.0, down(low) - y, y - down(high))
-        marks.append(Box(x - wide, y - tall, x + wide, y + tall))
+        dot = Box(x - 9, y - 9, x + 9, y + 9)
+        marks.append((dot, Box(across(left), y - 3, across(right), y + 3), Box(x - 3, down(high), x + 3, down(low))))
     names = [draw.short(point.name) for point in points]
     sizes = [(draw.CHARACTER * len(name) + 6, draw.LINE) for name in names]
     offsets = place(marks, sizes, Box(0, 0, width, height))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 _DIRECTIONS = tuple(math.tau * step / 16 for step in range(16))
 _REACHES = (0.0, 10.0, 24.0, 42.0, 64.0, 92.0)
 _CLEARANCE = 10.0  # from the point to the nearest edge of its label, at least
-_DOUBT, _COVER = 120.0, 20.0
+_COVER, _MARKED, _DOUBT = 20.0, 2.0, 80.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,12 @@ class Box:
         return math.hypot(across, max(self.top - other.bottom, 0.0, other.top - self.bottom))
 
 
-def place(marks: Sequence[Box], sizes: Sequence[tuple[float, float]], frame: Box) -> list[tuple[float, float]]:
-    """The centre of each label, relative to the centre of its mark.
+Mark = Sequence[Box]
+"""A point and its interval bars: the first box is the point, around whose centre labels are placed."""
+
+
+def place(marks: Sequence[Mark], sizes: Sequence[tuple[float, float]], frame: Box) -> list[tuple[float, float]]:
+    """The centre of each label, relative to the centre of its point.
 
     Greedy: the most crowded mark chooses first among positions around it, nearest first. What a position costs:
     covering a label or leaving the frame most, covering a mark, being as near to another mark as to its own, and
@@ -58,7 +62,7 @@ def place(marks: Sequence[Box], sizes: Sequence[tuple[float, float]], frame: Box
     Returns:
         One (dx, dy) per mark, y downwards.
     """
-    crowding = [sum(1 / (1 + mark.gap(other)) for other in marks if other is not mark) for mark in marks]
+    crowding = [sum(1 / (1 + mark[0].gap(other[0])) for other in marks if other is not mark) for mark in marks]
     chosen: dict[int, Box] = {}
     for index in sorted(range(len(marks)), key=lambda index: (-crowding[index], index)):
         others = [mark for number, mark in enumerate(marks) if number != index]
@@ -69,14 +73,15 @@ def place(marks: Sequence[Box], sizes: Sequence[tuple[float, float]], frame: Box
         ]
         chosen[index] = candidates[min(costs)[1]][0]
     return [
-        (chosen[index].centre[0] - mark.centre[0], chosen[index].centre[1] - mark.centre[1])
+        (chosen[index].centre[0] - mark[0].centre[0], chosen[index].centre[1] - mark[0].centre[1])
         for index, mark in enumerate(marks)
     ]
 
 
-def _candidates(mark: Box, size: tuple[float, float]) -> list[tuple[Box, float]]:
+def _candidates(mark: Mark, size: tuple[float, float]) -> list[tuple[Box, float]]:
     """Labels around the centre of a mark and beyond its upper and lower ends, each with its distance."""
-    (x, y), (width, height) = mark.centre, size
+    (x, y), (width, height) = mark[0].centre, size
+    top, bottom = min(part.top for part in mark), max(part.bottom for part in mark)
     centres = [
         (
             x + math.cos(angle) * (width / 2 + _CLEARANCE + reach),
@@ -90,21 +95,25 @@ def _candidates(mark: Box, size: tuple[float, float]) -> list[tuple[Box, float]]
         for share in (0.0, -0.25, 0.25, -0.45, 0.45):
             away = 2 + height / 2 + 1.1 * height * level
             cost = 6 + 14 * level + 8 * abs(share)
-            centres.append((x + share * width, mark.top - away, cost))
-            centres.append((x + share * width, mark.bottom + away, cost + 1))
+            centres.append((x + share * width, top - away, cost))
+            centres.append((x + share * width, bottom + away, cost + 1))
     return [
         (Box(left - width / 2, top - height / 2, left + width / 2, top + height / 2), reach)
         for left, top, reach in centres
     ]
 
 
-def _cost(box: Box, own: Box, others: Sequence[Box], labels: Iterable[Box], frame: Box) -> float:
+def _cost(box: Box, own: Mark, others: Sequence[Mark], labels: Iterable[Box], frame: Box) -> float:
     outside = box.area - box.overlap(frame)
     covered = sum(box.overlap(label) for label in labels)
-    marked = box.overlap(own) + sum(box.overlap(other) for other in others)
-    mine = box.gap(own)
-    doubts = sum(box.gap(other) < mine + 6 for other in others)
-    return _COVER * (covered + outside) + 2 * marked + _DOUBT * doubts
+    marked = sum(box.overlap(part) for mark in (own, *others) for part in mark)
+    mine = _gap(box, own) + 6
+    doubts = sum(_gap(box, other) < mine for other in others)
+    return _COVER * (covered + outside) + _MARKED * marked + _DOUBT * doubts
 
 
-__all__ = ["Box", "place"]
+def _gap(box: Box, mark: Mark) -> float:
+    return min(box.gap(part) for part in mark)
+
+
+__all__ = ["Box", "Mark", "place"]

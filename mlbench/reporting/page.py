@@ -170,7 +170,7 @@ def agreement(study: Study) -> Table | None:
     if not names:
         return None
     found = [
-        (arm.name, (*(_agreement(q.agreement.get(name)) for name in names), Cell(text.number(q.mcnemar_p))))
+        (arm.name, (*(_agreement(name, q.agreement.get(name)) for name in names), Cell(text.number(q.mcnemar_p))))
         for arm, q in judged
     ]
     return Table((*(name.replace("_", " ") for name in names), "McNemar p"), tuple(found))
@@ -236,18 +236,24 @@ def _confusions(q: Quality) -> tuple[tuple[str, str, int], ...]:
     return tuple((q.labels[place], q.labels[column], count) for count, place, column in worst)
 
 
+def latencies(study: Study) -> Table | None:
+    """Latency figures beside those of the arm table."""
+    return _others(study, ("latency/p90_ms", "latency/mean_ms", "latency/first_call_ms", "cpu/time_per_call_ms"))
+
+
 def resources(study: Study) -> Table | None:
-    """Every other metric of every arm: loading, memory, size, processor, energy."""
-    shown = ("latency/p50_ms", "latency/p95_ms", "latency/p99_ms", "throughput/samples_per_s")
-    skip = ("quality/", "agreement/", "vs_baseline/", "by_batch/")
-    names = [
-        name
-        for name in dict.fromkeys(name for arm in study.arms for name in arm.metrics)
-        if name not in shown and not name.startswith(skip)
-    ]
+    """Memory, size, loading, processor, energy: every metric that no other table has."""
+    elsewhere = ("latency/p", "latency/mean_", "latency/first_", "cpu/time_", "throughput/")
+    groups = ("quality/", "agreement/", "vs_baseline/", "by_batch/")
+    names = dict.fromkeys(name for arm in study.arms for name in arm.metrics)
+    return _others(study, tuple(name for name in names if not name.startswith((*elsewhere, *groups))))
+
+
+def _others(study: Study, wanted: tuple[str, ...]) -> Table | None:
+    units = {name: e.unit for arm in study.arms for name, e in arm.metrics.items()}
+    names = [name for name in wanted if name in units]
     if not names:
         return None
-    units = {name: e.unit for arm in study.arms for name, e in arm.metrics.items()}
     heads = tuple(f"{text.metric_name(name)} {units[name]}".strip() for name in names)
     found = [(arm.name, tuple(_metric(arm, name) for name in names)) for arm in study.arms if arm.metrics]
     return Table(heads, tuple(found))
@@ -267,14 +273,16 @@ def _metric(arm: ArmResult, name: str) -> Cell:
     return _estimate(arm.metrics.get(name))
 
 
-def _estimate(estimate: Estimate | None) -> Cell:
+def _estimate(estimate: Estimate | None, digits: int = 3) -> Cell:
     if estimate is None:
         return Cell(text.DASH)
-    return Cell(text.number(estimate.value), _span(text.interval(estimate)))
+    return Cell(text.number(estimate.value, digits), _span(text.interval(estimate, digits)))
 
 
-def _agreement(estimate: Estimate | None) -> Cell:
-    return _share(estimate) if estimate is not None and estimate.unit == "fraction" else _estimate(estimate)
+def _agreement(name: str, estimate: Estimate | None) -> Cell:
+    if estimate is not None and estimate.unit == "fraction":
+        return _share(estimate)
+    return _estimate(estimate, digits=5 if name == "cosine" else 3)  # cosines differ from 1 far behind the point
 
 
 def _share(estimate: Estimate | None) -> Cell:
@@ -316,6 +324,7 @@ __all__ = [
     "configuration",
     "environment",
     "judgements",
+    "latencies",
     "quality",
     "resources",
     "tiles",

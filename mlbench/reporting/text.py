@@ -82,8 +82,8 @@ def mib(value: Estimate | float | None) -> str:
     return number(value.value if isinstance(value, Estimate) else value)
 
 
-def interval(estimate: Estimate | None) -> str:
-    """A value with its interval, 3 significant digits.
+def interval(estimate: Estimate | None, digits: int = 3) -> str:
+    """A value with its interval, with that many significant digits.
 
     >>> interval(Estimate(0.2637, 0.2611, 0.2664))
     '0.264 (0.261 to 0.266)'
@@ -91,8 +91,9 @@ def interval(estimate: Estimate | None) -> str:
     if estimate is None:
         return DASH
     if estimate.low is None or estimate.high is None:
-        return number(estimate.value)
-    return f"{number(estimate.value)} ({number(estimate.low)} to {number(estimate.high)})"
+        return number(estimate.value, digits)
+    low, high = number(estimate.low, digits), number(estimate.high, digits)
+    return f"{number(estimate.value, digits)} ({low} to {high})"
 
 
 def times(estimate: Estimate | None) -> str:

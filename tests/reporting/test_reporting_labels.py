@@ -10,11 +10,18 @@ from mlbench.reporting.labels import Box, place
 FRAME = Box(0, 0, 800, 400)
 
 
+def _cross(mark: Box) -> tuple[Box, ...]:
+    """A point in the middle of its vertical bar."""
+    x, y = mark.centre
+    return Box(x - 9, y - 9, x + 9, y + 9), Box(x - 3, mark.top, x + 3, mark.bottom)
+
+
 def boxes(marks: list[Box], sizes: list[tuple[float, float]]) -> list[Box]:
+    crosses = [_cross(mark) for mark in marks]
     return [
         Box(x + dx - width / 2, y + dy - height / 2, x + dx + width / 2, y + dy + height / 2)
         for (x, y), (dx, dy), (width, height) in zip(
-            [mark.centre for mark in marks], place(marks, sizes, FRAME), sizes, strict=True
+            [mark.centre for mark in marks], place(crosses, sizes, FRAME), sizes, strict=True
         )
     ]
 
@@ -48,7 +55,14 @@ def test_a_row_of_tall_bars_has_every_label_nearest_its_own() -> None:
         assert all(label.gap(mark) <= label.gap(other) for other in marks)
 
 
+def test_a_label_does_not_lie_on_its_own_interval() -> None:
+    point, wide = Box(391, 191, 409, 209), Box(300, 197, 500, 203)
+    ((right, below),) = place([(point, wide)], [(60, 17)], FRAME)
+    label = Box(400 + right - 30, 200 + below - 8.5, 400 + right + 30, 200 + below + 8.5)
+    assert label.overlap(wide) == 0
+
+
 def test_the_same_points_give_the_same_places() -> None:
-    marks = [Box(x, x, x + 18, x + 18) for x in range(0, 200, 20)]
+    marks = [(Box(x, x, x + 18, x + 18),) for x in range(0, 200, 20)]
     sizes = [(80.0, 17.0)] * len(marks)
     assert place(marks, sizes, FRAME) == place(marks, sizes, FRAME)

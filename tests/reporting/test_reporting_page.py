@@ -92,6 +92,7 @@ def test_quality_with_differences_and_agreement(study: Study) -> None:
     assert dict(table.rows)["baseline"][0] == page.Cell("99.0 %", "98.2 to 99.6")
     assert agreement.heads == ("flip rate", "became wrong", "max abs diff", "cosine", "McNemar p")
     assert dict(agreement.rows)["pruned"][0] == page.Cell("0.4 %", "0.1 to 1.2")
+    assert dict(agreement.rows)["pruned"][3] == page.Cell("0.99982")
     assert dict(agreement.rows)["pruned"][-1] == page.Cell("0.625")
     assert "baseline" not in dict(agreement.rows)
 
@@ -135,7 +136,10 @@ def test_other_figures_have_their_units(study: Study) -> None:
     assert "load time ms" in table.heads
     assert "size on disk MiB" in table.heads
     assert "CPU use %" in table.heads
-    assert not any(head.startswith("p50") for head in table.heads)
+    assert not any(head.startswith(("p50", "p90", "mean")) for head in table.heads)
+    further = page.latencies(study)
+    assert further is not None
+    assert further.heads == ("p90 latency ms", "mean latency ms", "first call ms")
 
 
 def test_configuration_tells_no_password(hostile: Study) -> None:
