@@ -205,7 +205,7 @@ def _experiment(client: MlflowClient, name: str, location: Location, *, create: 
     if experiment is None:
         others = ", ".join(repr(other.name) for other in client.search_experiments(max_results=20))
         raise InputError(
-            f"no experiment '{name}' in the MLflow store {location.shown()}; choose one with tracking.experiment=NAME: "
+            f"no experiment '{name}' in the MLflow store {location.shown()}; choose one with --experiment NAME: "
             f"{others or 'there are none'}"
         )
     if experiment.lifecycle_stage != "active":

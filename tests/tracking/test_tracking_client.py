@@ -102,7 +102,7 @@ class TestReading:
     """``create=False``: commands that only read leave nothing behind."""
 
     def test_no_such_experiment(self, store):
-        with pytest.raises(InputError, match=r"no experiment 'mine'.*tracking\.experiment=NAME.*'Default'"):
+        with pytest.raises(InputError, match=r"no experiment 'mine'.*--experiment NAME: .*'Default'"):
             connect(config(store, "mine"), create=False)
         assert MlflowClient(store).get_experiment_by_name("mine") is None
 
