@@ -110,16 +110,27 @@ def split(line: str) -> list[str]:
 # the parser
 
 _VALUED = frozenset(
-    {"--overrides", "--config-dir", "--tracking-uri", "--experiment", "--output", "--port", "--alias"}
-    | {"--older-than", "--max-size"}
+    {
+        "--overrides",
+        "--config-dir",
+        "--tracking-uri",
+        "--experiment",
+        "--output",
+        "--port",
+        "--model-name",
+        "--alias",
+        "--studies",
+        "--percent",
+    }
+    | {"--cache-dir", "--older-than", "--max-size"}
 )
 
 
-def _lazy(command: str) -> Callable[[argparse.Namespace], int]:
+def _lazy(command: str, module: str = "mlbench.cli.commands") -> Callable[[argparse.Namespace], int]:
     """The function of a command, whose module is imported when it is called."""
 
     def run(chosen: argparse.Namespace) -> int:
-        return int(getattr(import_module("mlbench.cli.commands"), command)(chosen))
+        return int(getattr(import_module(module), command)(chosen))
 
     return run
 
@@ -157,15 +168,128 @@ def _parser() -> argparse.ArgumentParser:
         help="several overrides in one text, quoted as in a shell; may be empty",
     )
     _config_dir(run)
-    _tracking(run, "the configuration's")
+    _tracking(run, "the configuration's", "the configuration's")
     _json(run, "print the decision record as JSON, and nothing else, on standard output")
     run.add_argument("--dry-run", action="store_true", help="check everything and print the plan; run nothing")
+
+    _selfcheck(command("selfcheck", "count how often verdicts are right here, on studies whose answer is known"))
 
     listing = command("list", "list what there is, whether it can be used here, and why not")
     listing.add_argument("kind", nargs="?", choices=KINDS, metavar="KIND", help="one of " + ", ".join(KINDS))
     _config_dir(listing)
     _json(listing, "print a JSON object with one list per kind")
+
+    show = command("show", "print a finished study again, read from MLflow")
+    _study(show, nargs="?", default="latest")
+    _tracking(show)
+    _json(show, "print the study's record")
+
+    compare = command("compare", "print several studies side by side")
+    compare.add_argument("study", nargs="+", metavar="STUDY", help=_STUDY)
+    _tracking(compare)
+    _json(compare, "print a JSON object")
+
+    promote = command("promote", "register a study's winner and point the alias at it", epilog=_EXIT_CODES)
+    _study(promote)
+    promote.add_argument("--model-name", metavar="NAME", help="registered model (default: the study's configuration)")
+    promote.add_argument("--alias", metavar="NAME", help="alias to move (default: the study's configuration)")
+    promote.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    _tracking(promote)
+    _json(promote, "print what was done as a JSON object")
+
+    rollback = command("rollback", "point the alias back at the version that the current one replaced")
+    rollback.add_argument("model", metavar="MODEL", help="name of the registered model")
+    rollback.add_argument("--alias", metavar="NAME", default="champion", help="alias to move (default: %(default)s)")
+    rollback.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    _tracking(rollback)
+    _json(rollback, "print what was done as a JSON object")
+
+    report = command("report", "write a study's report pages, made again from what MLflow holds")
+    _study(report, nargs="?", default="latest")
+    report.add_argument("--output", metavar="DIR", default="report", help="where to write (default: %(default)s)")
+    _tracking(report)
+
+    _cache(commands.add_parser("cache", help="what was built and kept: list it, make room", allow_abbrev=False))
+
+    ui = command("ui", "open MLflow's pages on the right store; serves a local store until Ctrl-C")
+    _study(ui, nargs="?", default=None)
+    ui.add_argument("--port", type=int, default=5000, metavar="N", help="for a local store (default: %(default)s)")
+    ui.add_argument("--no-browser", action="store_true", help="only print the address")
+    _tracking(ui)
     return parser
+
+
+_STUDY = "run id, the beginning of one, name of the study, or latest"
+
+
+def _study(parser: argparse.ArgumentParser, **more: Any) -> None:
+    default = "" if more.get("default") is None else " (default: %(default)s)"
+    parser.add_argument("study", metavar="STUDY", help=_STUDY + default, **more)
+
+
+def _selfcheck(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as for run; variants are not used")
+    parser.add_argument("--studies", type=positive, default=10, metavar="N", help="how many (default: %(default)s)")
+    parser.add_argument(
+        "--percent", type=percentage, default=10.0, metavar="P", help="work added to the slow arm (default: 10)"
+    )
+    _config_dir(parser)
+    _json(parser, "print the result as a JSON object")
+    parser.set_defaults(run=_lazy("do_selfcheck", "mlbench.cli.selfcheck"))
+
+
+def _cache(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="list what is kept, the most recently used first", allow_abbrev=False)
+    listing.set_defaults(run=_lazy("do_cache_list"))
+    _json(listing, "print a JSON array")
+    prune = actions.add_parser("prune", help="remove what is kept", allow_abbrev=False)
+    prune.set_defaults(run=_lazy("do_cache_prune"))
+    which = prune.add_argument_group("what to remove (at least one)")
+    which.add_argument("--all", action="store_true", help="everything")
+    which.add_argument("--older-than", type=duration, metavar="TIME", help="what was not used for so long: 12h, 30d")
+    which.add_argument("--max-size", type=size, metavar="SIZE", help="the oldest, until the rest fits: 500MB, 2GB")
+    for made in (listing, prune):
+        made.add_argument(
+            "--cache-dir", metavar="DIR", help="the store (default: MLBENCH_CACHE_DIR, or ~/.cache/mlbench)"
+        )
+
+
+def positive(words: str) -> int:
+    """A whole number of at least 1."""
+    if not words.isdecimal() or int(words) < 1:
+        raise argparse.ArgumentTypeError(f"{words!r} is not a whole number of at least 1")
+    return int(words)
+
+
+def percentage(words: str) -> float:
+    """A number above 0, in percent."""
+    try:
+        value = float(words)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1000:
+        raise argparse.ArgumentTypeError(f"{words!r} is not a percentage above 0 and up to 1000")
+    return value
+
+
+def duration(words: str) -> float:
+    """Seconds from text such as ``12h`` or ``30d``."""
+    return _amount(words, {"s": 1, "m": 60, "h": 3600, "d": 86400}, "a time such as 90s, 30m, 12h or 30d")
+
+
+def size(words: str) -> int:
+    """Bytes from text such as ``500MB`` or ``2GB``; multiples of 1000, of 1024 with an ``i`` as in ``GiB``."""
+    units = {f"{letter}b": 1000**power for power, letter in enumerate("kmgt", start=1)}
+    units |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)}
+    return round(_amount(words, units | {"b": 1}, "a size such as 500MB or 2GB"))
+
+
+def _amount(words: str, units: dict[str, int], expected: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", words.strip().lower())
+    if match is None or match.group(2) not in units:
+        raise argparse.ArgumentTypeError(f"{words!r} is not {expected}")
+    return float(match.group(1)) * units[match.group(2)]
 
 
 def _config_dir(parser: argparse.ArgumentParser) -> None:
@@ -178,9 +302,13 @@ def _config_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _tracking(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument("--tracking-uri", metavar="URI", help=f"MLflow tracking URI (default: {default})")
-    parser.add_argument("--experiment", metavar="NAME", help=f"MLflow experiment (default: {default})")
+def _tracking(
+    parser: argparse.ArgumentParser,
+    uri: str = "MLFLOW_TRACKING_URI, or MLflow's own default",
+    experiment: str = "mlbench",
+) -> None:
+    parser.add_argument("--tracking-uri", metavar="URI", help=f"MLflow tracking URI (default: {uri})")
+    parser.add_argument("--experiment", metavar="NAME", help=f"MLflow experiment (default: {experiment})")
 
 
 def _json(parser: argparse.ArgumentParser, help: str) -> None:  # noqa: A002 - argparse's own word

@@ -6,14 +6,19 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlbench.errors import ExitCode
+from mlbench.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
     from mlbench.compose import Composition
+    from mlbench.tracking import Promotion, Tracker
+    from mlbench.variants.store import StoreEntry
 
 
 def do_run(chosen: argparse.Namespace) -> int:
@@ -28,7 +33,7 @@ def do_run(chosen: argparse.Namespace) -> int:
     from mlbench.reporting.terminal import print_study, result_console
     from mlbench.study import run_study
 
-    with _only_our_output(), Progress() as progress:
+    with only_our_output(), Progress() as progress:
         for notice in composition.warnings:
             progress.notice(f"{notice.message} ({notice.action})" if notice.action else notice.message)
         outcome = run_study(composition, progress)
@@ -70,8 +75,6 @@ def _dry_run(composition: Composition, *, as_json: bool) -> int:
 
 def do_list(chosen: argparse.Namespace) -> int:
     """``mlbench list``: what there is, of one kind or of all."""
-    from dataclasses import asdict
-
     from mlbench import listing
 
     kinds = [chosen.kind] if chosen.kind else listing.KINDS
@@ -91,6 +94,161 @@ def do_list(chosen: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
+def do_show(chosen: argparse.Namespace) -> int:
+    """``mlbench show``: a study's table and decision, or its record."""
+    from mlbench.records import to_json
+    from mlbench.reporting.terminal import print_study, result_console
+    from mlbench.tracking import load_study
+
+    study = load_study(_tracker(chosen), chosen.study).study
+    if chosen.json:
+        _print(to_json(study))
+    else:
+        print_study(study, result_console())
+    return ExitCode.DONE
+
+
+def do_compare(chosen: argparse.Namespace) -> int:
+    """``mlbench compare``: several studies side by side."""
+    from mlbench.reporting.across import as_record, print_comparison
+    from mlbench.reporting.terminal import result_console
+    from mlbench.tracking import load_study
+
+    tracker = _tracker(chosen)
+    loaded = [load_study(tracker, reference) for reference in chosen.study]
+    studies = {item.run_id: item.study for item in loaded}
+    if len(studies) < 2:
+        raise InputError(f"compare needs at least two different studies, not {', '.join(chosen.study)} alone")
+    if chosen.json:
+        _print_json(as_record(studies))
+    else:
+        print_comparison(studies, result_console())
+    return ExitCode.DONE
+
+
+def do_promote(chosen: argparse.Namespace) -> int:
+    """``mlbench promote``: the winner into the registry."""
+    from mlbench.config import RegistryConfig
+    from mlbench.tracking import load_study, promote
+
+    tracker = _tracker(chosen)
+    loaded = load_study(tracker, chosen.study)
+    recorded = loaded.study.config.get("registry", {})
+    wanted = {"model_name": chosen.model_name, "alias": chosen.alias}
+    for key, option in (("model_name", "--model-name"), ("alias", "--alias")):
+        if wanted[key] is None and "${" in str(recorded.get(key)):
+            raise InputError(
+                f"the study's registry.{key} is {recorded[key]}, which is resolved by a run only: {option}"
+            )
+    names = {key: recorded.get(key) if value is None else value for key, value in wanted.items()}
+    config = RegistryConfig(**{key: value for key, value in names.items() if value is not None})
+    with only_our_output():
+        promotion = promote(tracker, loaded.run_id, config, dry_run=chosen.dry_run)
+    _print_promotion(promotion, as_json=chosen.json)
+    return ExitCode.DONE
+
+
+def do_rollback(chosen: argparse.Namespace) -> int:
+    """``mlbench rollback``: the alias back to where it was."""
+    from mlbench.tracking import rollback
+
+    promotion = rollback(_tracker(chosen), chosen.model, chosen.alias, dry_run=chosen.dry_run)
+    _print_promotion(promotion, as_json=chosen.json)
+    return ExitCode.DONE
+
+
+def _print_promotion(promotion: Promotion, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(asdict(promotion))
+    else:
+        _print(promotion.sentence)
+
+
+def do_report(chosen: argparse.Namespace) -> int:
+    """``mlbench report``: the report pages as files."""
+    from mlbench.reporting import render_html, render_markdown
+    from mlbench.study import headline_samples
+    from mlbench.tracking import load_measurement, load_study
+
+    folder = Path(chosen.output).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--output {chosen.output}: is there already and is no directory")
+    tracker = _tracker(chosen)
+    loaded = load_study(tracker, chosen.study)
+    measurement = load_measurement(tracker, loaded)
+    pages = {
+        "report.html": render_html(loaded.study, headline_samples(measurement), measurement.turns),
+        "report.md": render_markdown(loaded.study),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, page in pages.items():
+            (folder / name).write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--output {chosen.output}: cannot be written: {error.strerror}") from error
+    for name in pages:
+        _print(str(folder / name))
+    return ExitCode.DONE
+
+
+def do_cache_list(chosen: argparse.Namespace) -> int:
+    """``mlbench cache list``: what the artifact store keeps."""
+    from mlbench.variants.store import Store
+
+    store = Store(chosen.cache_dir)
+    entries = store.entries()
+    if chosen.json:
+        _print_json([asdict(entry) for entry in entries])
+        return ExitCode.DONE
+    for entry in entries:
+        used = datetime.fromtimestamp(entry.last_used, UTC).strftime("%Y-%m-%d %H:%M")
+        made = " > ".join(entry.steps) or "model"
+        damaged = f"  damaged: {entry.damaged}" if entry.damaged else ""
+        _print(f"{entry.digest[:12]}  {entry.size_bytes / 2**20:9.2f} MiB  {used}  {entry.format}: {made}{damaged}")
+    _print(_total(store.root, entries, "kept"))
+    return ExitCode.DONE
+
+
+def do_cache_prune(chosen: argparse.Namespace) -> int:
+    """``mlbench cache prune``: make room in the artifact store."""
+    from mlbench.variants.store import Store
+
+    if not chosen.all and chosen.older_than is None and chosen.max_size is None:
+        raise InputError("cache prune removes nothing unless told what: --all, --older-than 30d or --max-size 2GB")
+    store = Store(chosen.cache_dir)
+    removed = store.prune(older_than_s=chosen.older_than, max_bytes=chosen.max_size, everything=chosen.all)
+    _print(_total(store.root, removed, "removed"))
+    return ExitCode.DONE
+
+
+def _total(root: Path, entries: Sequence[StoreEntry], what: str) -> str:
+    number = f"{len(entries)} artifact" + ("" if len(entries) == 1 else "s")
+    return f"{root}: {number} {what}, {sum(entry.size_bytes for entry in entries) / 2**20:.2f} MiB"
+
+
+def do_ui(chosen: argparse.Namespace) -> int:
+    """``mlbench ui``: MLflow's pages."""
+    from mlbench.tracking import load_study, ui
+
+    tracker = _tracker(chosen)
+    run_id = load_study(tracker, chosen.study).run_id if chosen.study is not None else None
+
+    def say(line: str) -> None:
+        _print(line)
+        sys.stdout.flush()  # whoever waits for the address reads a pipe
+
+    ui(tracker, port=chosen.port, open_browser=not chosen.no_browser, run_id=run_id, say=say)
+    return ExitCode.DONE
+
+
+def _tracker(chosen: argparse.Namespace) -> Tracker:
+    from mlbench.config import TrackingConfig
+    from mlbench.tracking import connect
+
+    given = {"uri": chosen.tracking_uri, "experiment": chosen.experiment}
+    return connect(TrackingConfig(**{key: value for key, value in given.items() if value is not None}), create=False)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # output
 
@@ -104,7 +262,7 @@ def _print_json(value: Any) -> None:
 
 
 @contextmanager
-def _only_our_output() -> Iterator[None]:
+def only_our_output() -> Iterator[None]:
     """Standard output is the result alone: what libraries print meanwhile goes to standard error."""
     sys.stdout.flush()
     kept = os.dup(1)

@@ -105,9 +105,10 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
         what = "is a directory" if path.is_dir() else "does not exist"
         raise InputError(f"{_PATH_KEY}: {path} {what}; a NumPy archive (.npz) is expected")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"{_PATH_KEY}: {path} holds a single array; a NumPy archive (np.savez) is expected")
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise InputError(f"{_PATH_KEY}: {path} holds a single array; a NumPy archive (np.savez) is expected")
+        with archive:
             return {name: archive[name] for name in archive.files}
     except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ _WHERE = "workload.model"
 
 def check_factory(factory: str | None, args: Mapping[str, Any]) -> list[str]:
     """Problems of ``factory`` and ``args``, as sentences. The factory's own module is not imported."""
+    try:
+        json.dumps(args, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        return [f"{_WHERE}.args must be plain values (numbers, text, lists, mappings): {error}"]
     if factory is None:
         return [f"{_WHERE}.factory is missing; it names the function that makes the model: package.module:function"]
     module, _, name = factory.partition(":")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from mlbench.errors import InputError
 from mlbench.registry import suggest
@@ -37,6 +38,9 @@ def parse(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
     names = [item.name for item in fields(cls)]
     found = [f"{where}: unknown key '{key}'; {suggest(str(key), names)}" for key in values if key not in names]
     result = None
+    found += [
+        f"{where}: {sentence}" for key in values if key in names for sentence in _not_a_number(key, values[key], cls)
+    ]
     try:
         result = TypeAdapter(cls).validate_python({key: value for key, value in values.items() if key in names})
     except ValidationError as error:
@@ -56,6 +60,20 @@ def problems(cls: type[Any], values: Mapping[str, Any], where: str) -> list[str]
     except InputError as error:
         return list(error.problems)
     return []
+
+
+def _not_a_number(key: str, value: Any, cls: type[Any]) -> list[str]:
+    """What Python takes for a number, but is none: true and false, infinity, NaN."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"'{key}' is {value}, but must be a finite number"]
+    if isinstance(value, bool) and bool not in _alternatives(get_type_hints(cls)[key]):
+        return [f"'{key}' is {str(value).lower()}, but is not a choice between true and false"]
+    return []
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one type."""
+    return get_args(annotation) or (annotation,)
 
 
 def _sentence(key: str, errors: list[ErrorDetails], values: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from mlbench.config import WorkloadConfig
 from mlbench.errors import InputError
 from mlbench.records import WorkloadInfo
 from mlbench.registry import Kind, find, load
-from mlbench.workloads import Progress, Workload
+from mlbench.workloads import Data, Progress, Workload
 from mlbench.workloads.splits import check_data, make_data
 from mlbench.workloads.torch_factory import ArtifactStore
 
@@ -33,13 +33,14 @@ def check(config: WorkloadConfig) -> list[str]:
     return found
 
 
-def prepare(config: WorkloadConfig, store: ArtifactStore, progress: Progress) -> Workload:
+def prepare(config: WorkloadConfig, store: ArtifactStore, progress: Progress, data: Data | None = None) -> Workload:
     """Read and split the data, and build the workload's own model.
 
     Args:
         config: The workload as configured.
         store: Where the model is kept, and taken from when it is there already.
         progress: Told in a few words what is being done.
+        data: The data, where :func:`mlbench.workloads.splits.make_data` was called before to see that it is fit.
 
     Raises:
         InputError: The configuration or the data is not fit; one sentence per problem.
@@ -47,8 +48,9 @@ def prepare(config: WorkloadConfig, store: ArtifactStore, progress: Progress) ->
     found = check(config)
     if found:
         raise InputError(found)
-    progress(f"reading the data of {config.name}")
-    data = make_data(config.data)
+    if data is None:
+        progress(f"reading the data of {config.name}")
+        data = make_data(config.data)
     source = load("model", config.model.source)().build(config.model, data, store, progress)
     model = {key: value for key, value in asdict(config.model).items() if value not in (None, {})}
     for key in ("parameters", "training"):

@@ -75,6 +75,7 @@ def test_block_works(block: Block, own_desk: Desk) -> None:
     done = own_desk.run(block)
     assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
+    assert "Arms without a complete result" not in done.stdout, done.stdout
 
 
 def test_make_knows_the_targets() -> None:

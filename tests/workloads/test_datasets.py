@@ -1,0 +1,114 @@
+"""Sources of data: the digits, and archives that are right or wrong in every way a user can get them wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from mlbench.errors import InputError
+from mlbench.workloads.datasets import Digits, DigitsOptions, Npz, NpzOptions
+
+LABELS = np.array([0, 1, 2, 0, 1, 2])
+
+
+def archive(folder: Path, **arrays: Any) -> str:
+    path = folder / "data.npz"
+    np.savez(path, **{"labels": LABELS, **arrays})
+    return str(path)
+
+
+def refusal(options: NpzOptions) -> str:
+    with pytest.raises(InputError) as caught:
+        Npz().load(options)
+    (sentence,) = caught.value.problems
+    return sentence
+
+
+def test_digits_are_scikit_learns_scaled_to_one() -> None:
+    raw = Digits().load(DigitsOptions())
+    bunch = load_digits()
+    assert raw.inputs["image"].shape == (1797, 1, 8, 8)
+    assert raw.inputs["image"].dtype == np.float32
+    np.testing.assert_allclose(raw.inputs["image"][:, 0] * 16, bunch.images)
+    np.testing.assert_array_equal(raw.labels, bunch.target)
+    assert raw.classes == tuple("0123456789")
+
+
+def test_every_array_but_the_labels_is_an_input_by_default(tmp_path: Path) -> None:
+    raw = Npz().load(NpzOptions(archive(tmp_path, a=np.zeros((6, 2)), b=np.ones((6, 3)))))
+    assert list(raw.inputs) == ["a", "b"]
+    assert raw.classes == ("0", "1", "2")
+    assert raw.source == "data.npz"
+
+
+def test_inputs_can_be_named_and_ordered(tmp_path: Path) -> None:
+    path = archive(tmp_path, a=np.zeros((6, 2)), b=np.ones((6, 3)))
+    assert list(Npz().load(NpzOptions(path, ("b",))).inputs) == ["b"]
+    mapped = Npz().load(NpzOptions(path, {"tokens": "b", "mask": "a"})).inputs
+    assert {name: array.shape for name, array in mapped.items()} == {"tokens": (6, 3), "mask": (6, 2)}
+
+
+def test_labels_of_text_become_sorted_classes(tmp_path: Path) -> None:
+    path = archive(tmp_path, x=np.zeros((4, 1)), kind=np.array(["dog", "cat", "dog", "ant"]), labels=np.zeros(4))
+    raw = Npz().load(NpzOptions(path, ("x",), "kind"))
+    assert raw.classes == ("ant", "cat", "dog")
+    assert raw.labels.tolist() == [2, 1, 2, 0]
+
+
+def test_labels_with_gaps_become_class_indices(tmp_path: Path) -> None:
+    raw = Npz().load(NpzOptions(archive(tmp_path, x=np.zeros((3, 1)), labels=np.array([7, -1, 7]))))
+    assert raw.classes == ("-1", "7")
+    assert raw.labels.tolist() == [1, 0, 1]
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    assert refusal(NpzOptions(str(tmp_path / "none.npz"))) == (
+        f"workload.data.options.path: {tmp_path}/none.npz does not exist; a NumPy archive (.npz) is expected"
+    )
+    assert "is a directory" in refusal(NpzOptions(str(tmp_path)))
+
+
+def test_a_file_that_is_no_archive(tmp_path: Path) -> None:
+    text, single, broken = tmp_path / "a.npz", tmp_path / "b.npy", tmp_path / "c.npz"
+    text.write_text("hello")
+    np.save(single, np.zeros(3))
+    broken.write_bytes(Path(archive(tmp_path, x=np.zeros((6, 50)))).read_bytes()[:200])
+    assert "cannot be read as a NumPy archive" in refusal(NpzOptions(str(text)))
+    assert "holds a single array" in refusal(NpzOptions(str(single)))
+    assert "cannot be read as a NumPy archive" in refusal(NpzOptions(str(broken)))
+
+
+def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:
+    path = archive(tmp_path, x=np.array([{}, {}, {}, {}, {}, {}], dtype=object))
+    assert "without pickled objects" in refusal(NpzOptions(path))
+
+
+def test_a_missing_array(tmp_path: Path) -> None:
+    path = archive(tmp_path, image=np.zeros((6, 2)))
+    assert refusal(NpzOptions(path, labels="label")) == (
+        f"workload.data.options.labels: {path} has no array 'label'; did you mean labels?"
+    )
+    assert refusal(NpzOptions(path, ("imge",))) == (
+        f"workload.data.options.inputs: {path} has no array 'imge'; did you mean image?"
+    )
+
+
+def test_no_input_at_all(tmp_path: Path) -> None:
+    assert "holds no array besides 'labels'" in refusal(NpzOptions(archive(tmp_path)))
+
+
+def test_labels_of_the_wrong_kind(tmp_path: Path) -> None:
+    x = np.zeros((3, 1))
+    floats = archive(tmp_path, x=x, labels=np.array([0.0, 1.0, 1.5]))
+    assert "has dtype float64, but labels must be whole numbers or text" in refusal(NpzOptions(floats))
+    table = archive(tmp_path, x=x, labels=np.zeros((3, 2), dtype=int))
+    assert "has shape [3, 2], but labels must have shape (items,)" in refusal(NpzOptions(table))
+
+
+def test_inputs_and_labels_of_different_length(tmp_path: Path) -> None:
+    assert "input 'x' has 5 rows, but there are 6 labels" in refusal(NpzOptions(archive(tmp_path, x=np.zeros((5, 2)))))
+    assert "input 'x' has a single value" in refusal(NpzOptions(archive(tmp_path, x=np.float32(1))))
