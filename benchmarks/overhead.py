@@ -1,7 +1,7 @@
 """What mlbench itself costs: per timed call, against a bare loop, and as a share of a study's wall time.
 
-Run it on a quiet machine from the checkout: ``python benchmarks/overhead.py [--trials N]``. It prints a Markdown report; the
-latest one is kept in benchmarks/README.md.
+Run it on a quiet machine from the checkout: ``python benchmarks/overhead.py [--trials N]``.
+It prints a Markdown report; the latest one is kept in benchmarks/README.md.
 """
 
 from __future__ import annotations

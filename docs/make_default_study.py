@@ -40,7 +40,7 @@ def section(study: Study) -> str:
     print_study(study, console)
     printed = "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
     where = study.environment
-    machine = f"{where['cpu_model']}, {where['cpus_usable']} cores, Python {where['python']}"
+    machine = f"{where['cpu.model']}, {where['cpu.usable']} cores, Python {where['python']}"
     picture = PICTURE.relative_to(ROOT).as_posix()
     return f"""{BEGIN}
 ```text

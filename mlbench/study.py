@@ -120,7 +120,7 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
                 runs,
                 arms={arm.name: arm for arm in arms},
                 example={key: values[:3] for key, values in workload.data.test.inputs.items()},
-                report_html=render_html(study, headline_samples(measurement)),
+                report_html=render_html(study, headline_samples(measurement), measurement.turns),
                 report_markdown=render_markdown(study),
                 note=render_note(study),
                 log_models=config.tracking.log_models,
