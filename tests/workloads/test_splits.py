@@ -152,8 +152,8 @@ def test_configuration_mistakes_are_told_without_reading() -> None:
     ]
     assert check_data(DataConfig("digits", test_fraction=0.7, validation_fraction=0.3)) == [
         (
-            "workload.data: test_fraction 0.7 and validation_fraction 0.3 leave nothing to train on; together they must "
-            "be below 1"
+            "workload.data: test_fraction 0.7 and validation_fraction 0.3 leave nothing to train on; together they "
+            "must be below 1"
         )
     ]
     assert check_data(DataConfig("digits")) == []
