@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from types import FrameType
 
 import numpy as np
@@ -24,7 +25,7 @@ from mlbench import noise as machine_noise
 from mlbench import registry
 from mlbench.analysis import analyse
 from mlbench.compose import Composition
-from mlbench.config import StudyConfig
+from mlbench.config import StudyConfig, TrackingConfig
 from mlbench.environment import environment
 from mlbench.errors import BuildError, ExitCode, MlbenchError
 from mlbench.measurement.coordinator import Coordinator
@@ -58,6 +59,7 @@ from mlbench.tracking import (
     study_url,
     write_measurement,
 )
+from mlbench.tracking.names import redact
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
 from mlbench.workloads import Workload
@@ -112,7 +114,7 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
         with keeping(measurement, runs, progress):
             progress.phase("Deciding")
             spent = time.monotonic() - begun
-            study = _conclude(composition, name, created, workload, arms, failed, measurement, spent)
+            study = _conclude(composition, name, created, workload, arms, failed, measurement, store, spent)
             progress.phase("Publishing to MLflow")
             publish(
                 study,
@@ -221,6 +223,7 @@ def _conclude(
     arms: Sequence[Arm],
     failed: Sequence[ArmResult],
     measurement: Measurement,
+    store: Store,
     wall_seconds: float,
 ) -> Study:
     """From measurement to decision."""
@@ -230,6 +233,7 @@ def _conclude(
     results = (*analyse(measurement, arms, qualities, config.protocol, noise), *failed)
     loud = machine_noise.notice(noise)
     data_notes = (Notice("data", note) for note in workload.info.data.notes)
+    store_notes = (Notice("cache", note) for note in store.notices)
     return Study(
         name=name,
         created=created.isoformat(timespec="seconds"),
@@ -242,7 +246,7 @@ def _conclude(
         arms=results,
         decision=_decision(config, results),
         noise=noise,
-        warnings=(*composition.warnings, *data_notes, *([loud] if loud else [])),
+        warnings=(*composition.warnings, *data_notes, *store_notes, *([loud] if loud else [])),
         wall_seconds=round(wall_seconds, 3),
         energy_source=measurement.energy_source,
         status="finished" if measurement.complete else "interrupted",
@@ -297,8 +301,14 @@ def headline_samples(measurement: Measurement) -> dict[str, npt.NDArray[np.int64
 
 
 def _links(tracker: Tracker, runs: OpenStudy, study: Study, promotion: Promotion | None) -> tuple[str, ...]:
-    lines = [f"mlbench ui                      # browse it: {study_url(tracker, runs.run_id)}"]
-    lines.append(f"mlbench show {study.name}")
+    """Where to look next: commands that work as they are printed, and the page."""
+    elsewhere = (
+        "" if tracker.experiment == TrackingConfig().experiment else f" --experiment {quote(tracker.experiment)}"
+    )
+    if tracker.location.origin == "tracking.uri" and redact(tracker.location.uri) == tracker.location.uri:
+        elsewhere += f" --tracking-uri {quote(tracker.location.uri)}"
+    lines = [f"mlbench show {quote(study.name)}{elsewhere}", f"mlbench ui {quote(study.name)}{elsewhere}"]
+    lines.append(study_url(tracker, runs.run_id))
     if promotion is not None:
         lines.append(f"registered: {promotion.sentence}")
     return tuple(lines)
