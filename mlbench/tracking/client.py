@@ -91,12 +91,14 @@ def connect(config: TrackingConfig, *, create: bool = True) -> Tracker:
         mlflow.set_tracking_uri(location.uri)
         client = MlflowClient(location.uri)
         client.search_experiments(max_results=1)
-        adopted = _adopted(client, location) if create else None
+        # under `mlflow run` studies are in the project run's experiment, and so are looked for there
+        unnamed = config.experiment == TrackingConfig().experiment
+        adopted = _adopted(client, location) if create or unnamed else None
         if adopted is not None:
             experiment = client.get_experiment(adopted.info.experiment_id)
         else:
             experiment = _experiment(client, config.experiment, location, create=create)
-    run_id = adopted.info.run_id if adopted is not None else None
+    run_id = adopted.info.run_id if create and adopted is not None else None
     return Tracker(client, location, experiment.experiment_id, experiment.name, run_id)
 
 
