@@ -11,7 +11,6 @@ from mlbench.cli.arguments import parse
 from mlbench.errors import ExitCode, InputError, MlbenchError
 
 DEBUG_VARIABLE = "MLBENCH_DEBUG"
-INTERRUPTED = 130  # what shells report for a command ended by Ctrl-C
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         _say("interrupted")
-        return INTERRUPTED
+        return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has closed it; what is left unsaid goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.FAILURE)
@@ -57,4 +56,4 @@ def _say(text: str) -> None:
     sys.stderr.write(f"mlbench: {text}\n")
 
 
-__all__ = ["DEBUG_VARIABLE", "INTERRUPTED", "main"]
+__all__ = ["DEBUG_VARIABLE", "main"]
