@@ -45,6 +45,13 @@ class Key:
     expected: str
     default: Any
 
+    @property
+    def default_text(self) -> str:
+        """The default as documentation shows it."""
+        if self.default is REQUIRED:
+            return "required"
+        return (self.default or "empty") if isinstance(self.default, str) else show(self.default)
+
 
 @cache
 def fields(record: Any) -> dict[str, Any]:
@@ -63,8 +70,11 @@ def _unwrap(annotation: Any) -> tuple[Any, tuple[Any, ...], bool]:
             annotation, *more = typing.get_args(annotation)
             constraints += tuple(more)
         elif origin in (typing.Union, types.UnionType):
-            (annotation,) = (part for part in typing.get_args(annotation) if part is not types.NoneType)
-            nullable = True
+            parts = [part for part in typing.get_args(annotation) if part is not types.NoneType]
+            nullable = nullable or len(parts) < len(typing.get_args(annotation))
+            if len(parts) > 1:
+                return typing.Union[tuple(parts)], constraints, nullable  # noqa: UP007 - made of a list
+            annotation = parts[0]
         else:
             return annotation, constraints, nullable
 
@@ -100,6 +110,8 @@ def _singular(bare: Any, constraints: Sequence[Any]) -> str:
         item, item_constraints, _ = _unwrap(typing.get_args(bare)[0])
         filled = " (not empty)" if any(isinstance(limit, Len) for limit in constraints) else ""
         return f"a list of {_plural(item, item_constraints)}{filled}"
+    if origin is typing.Union:
+        return " or ".join(_singular(*_unwrap(part)[:2]) for part in typing.get_args(bare))
     if _record(bare):
         return "a mapping with the keys " + ", ".join(fields(bare))
     return "a mapping"
