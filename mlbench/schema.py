@@ -262,6 +262,7 @@ def keys(record: Any = StudyConfig, prefix: str = "") -> Iterator[Key]:
         elif typing.get_origin(bare) is tuple and _record(typing.get_args(bare)[0]):
             inner, below = typing.get_args(bare)[0], f"{path}[]."
         if inner is None or nullable or below.endswith("[]."):
-            yield Key(path, describe(annotation) if inner is None or nullable else "a list of mappings", default)
+            expected = describe(annotation) if inner is None else "a list of mappings"
+            yield Key(path, "a mapping, or null" if inner is not None and nullable else expected, default)
         if inner is not None:
             yield from keys(inner, below)
