@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from documents import DOCUMENTS, LANGUAGES, ROOT, Block, Desk, blocks, desk, fen
 # Blocks of bash that are not run here, by their exact text, and what is checked instead.
 NOT_RUN = {
     "git clone <repository> && cd <repository>\nmake bench\nmake test\n": "test_make_knows_the_targets",
-    "mlbench ui\n": "serves until it is stopped",
+    "mlbench ui\n": "serves until Ctrl-C; tests/tracking/test_tracking_server.py starts and stops it",
     "make install\nmake check\n": "test_make_knows_the_targets; CI runs both before these tests",
 }
 
@@ -114,3 +115,17 @@ def test_files_that_are_named_exist(document: str) -> None:
     assert [
         name for name in named if not any((base / name).exists() for base in (ROOT, (ROOT / document).parent))
     ] == []
+
+
+@pytest.fixture(scope="module")
+def commands() -> set[str]:
+    command = [sys.executable, "-m", "mlbench", "--help"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    return set(re.findall(r"^    ([a-z]+)\b", shown, re.MULTILINE))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_that_are_named_exist(document: str, commands: set[str]) -> None:
+    named = set(re.findall(r"`mlbench ([a-z]+)\b", (ROOT / document).read_text(encoding="utf-8")))
+    assert {"run", "list", "show"} <= commands
+    assert named - commands == set()
