@@ -100,7 +100,7 @@ class Desk:
             **(extra or {}),
         }
 
-    def run(self, block: Block, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    def run(self, block: Block, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Run a block of bash or Python."""
         command = ["bash", "-euo", "pipefail", "-c"] if block.language == "bash" else [sys.executable, "-c"]
         done = subprocess.run(

@@ -65,7 +65,7 @@ def test_titled_blocks_and_settings_parse() -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(660)  # one of them is the whole default study
+@pytest.mark.timeout(960)  # one of them is the whole default study
 @pytest.mark.parametrize(
     "block",
     [pytest.param(block, id=str(block)) for block in ALL if is_run(block) or block.title is not None],
