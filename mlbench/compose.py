@@ -185,25 +185,30 @@ def _apply(
     values: Sequence[overrides.Request],
     variants: Sequence[str],
 ) -> tuple[DictConfig, list[str]]:
-    """The tree with every value that can be set; one composition when all is well, one per override when not."""
-    given = [overrides.for_hydra(item) for item in values]
-    if all(overrides.check_value(item, _plain_values(composed), variants) is None for item in values):
-        try:
-            return (composed_from([*selected, *given]) if given else composed), []
-        except (HydraException, OmegaConfBaseException):
-            pass  # which one, and why, is found out below
+    """The tree with every value that can be set, and why the others cannot."""
+    expected = _plain_values(composed)
     problems = []
-    applied = list(selected)
-    for item, text in zip(values, given, strict=True):
-        wrong = overrides.check_value(item, _plain_values(composed), variants)
+    sound = []
+    for item in values:
+        wrong = overrides.check_value(item, expected, variants)
         if wrong is None:
-            try:
-                composed = composed_from([*applied, text])
-                applied.append(text)
-            except (HydraException, OmegaConfBaseException) as error:
-                wrong = f"'{item.text}' cannot be applied: {_plain(error)}"
-        if wrong is not None:
+            overrides.foresee(item, expected)
+            sound.append(item)
+        else:
             problems.append(wrong)
+    if not sound:
+        return composed, problems
+    try:
+        return composed_from([*selected, *map(overrides.for_hydra, sound)]), problems
+    except (HydraException, OmegaConfBaseException):
+        pass  # one of them cannot be applied after all: find out which, and why
+    applied = list(selected)
+    for item in sound:
+        try:
+            composed = composed_from([*applied, overrides.for_hydra(item)])
+            applied.append(overrides.for_hydra(item))
+        except (HydraException, OmegaConfBaseException) as error:
+            problems.append(f"'{item.text}' cannot be applied: {_plain(error)}")
     return composed, problems
 
 

@@ -218,10 +218,32 @@ def _no_variant(name: str, selected: Any, options: Sequence[str]) -> str:
     if name in options:
         return f"{MANY}.{name}: this variant is not selected; select it too, {MANY}=[{name},...]"
     known = {*options, *(selected if isinstance(selected, Mapping) else ())}
+    near = suggest(name, known)
     return (
-        f"{MANY}.{name}: no such variant; {suggest(name, known).rstrip('.')}. "
+        f"{MANY}.{name}: no such variant; {near}{'' if near.endswith('?') else '.'} "
         f"A new one is added with a plus sign: +{MANY}.{name}={{steps: [...]}}"
     )
+
+
+def foresee(request: Request, composed: dict[str, Any]) -> None:
+    """Change plain values as Hydra will change the configuration, so far as :func:`check_value` needs to know."""
+    here: Any = composed
+    for part in request.path[:-1]:
+        if isinstance(here, list):
+            here = here[int(part)]
+        elif isinstance(here, dict):
+            if not isinstance(here.get(part), (dict, list)):
+                here[part] = {}
+            here = here[part]
+    last = request.path[-1]
+    if isinstance(here, list):
+        here[int(last)] = request.value
+    elif isinstance(here, dict) and request.sign == "~":
+        here.pop(last, None)
+    elif isinstance(here, dict) and isinstance(request.value, dict) and isinstance(here.get(last), dict):
+        here[last] |= request.value
+    elif isinstance(here, dict):
+        here[last] = request.value
 
 
 def for_hydra(request: Request) -> str:
