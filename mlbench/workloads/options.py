@@ -86,7 +86,7 @@ def _sentence(key: str, errors: list[ErrorDetails], values: Mapping[str, Any]) -
     wanted = ""
     if len(errors) == 1 and kind in _BOUNDS:
         bound, word = _BOUNDS[kind]
-        wanted = f"{word} {error['ctx'][bound]}"
+        wanted = f"{word} {error['ctx'][bound]:g}"
     elif len(errors) == 1 and kind == "literal_error":
         wanted = f"one of {error['ctx']['expected']}".replace(" or ", ", ")
     elif len(errors) == 1:

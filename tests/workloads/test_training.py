@@ -56,7 +56,7 @@ def test_the_same_seed_gives_the_same_bits() -> None:
 
 
 def test_it_learns_and_tells_its_progress() -> None:
-    module, said, accuracy = trained(replace(CONFIG, epochs=8), rows=400)
+    module, said, accuracy = trained(replace(CONFIG, epochs=8), rows=200)
     assert accuracy > 0.95
     assert said[2] == "training tiny: epoch 3/8"
     assert len(said) == 8
