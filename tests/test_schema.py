@@ -58,8 +58,8 @@ def test_descriptions(annotation: Any, words: str) -> None:
         (
             "scenario.batch_sizes.first",
             (
-                "scenario.batch_sizes.first: no such key; scenario.batch_sizes is a list: its items are numbered from 0, "
-                "it holds a list of whole numbers of at least 1 (not empty)"
+                "scenario.batch_sizes.first: no such key; scenario.batch_sizes is a list: its items are numbered from "
+                "0, it holds a list of whole numbers of at least 1 (not empty)"
             ),
         ),
     ],
