@@ -47,21 +47,28 @@ def arrange(arguments: Sequence[str]) -> list[str]:
     """
     given = list(arguments)
     overrides_allowed = given[:1] == ["run"]
-    arranged: list[str] = []
+    command, options, words = given[:1], [], []
+    del given[:1]
     while given:
         argument = given.pop(0)
         if argument == "--":
-            return [*arranged, argument, *given]
+            words += given
+            break
         name, equals, value = argument.partition("=")
         if name in _FLAGS and given and given[0].lower() in _TRUTH:
-            arranged += [name] if _TRUTH[given.pop(0).lower()] else []
+            options += [name] if _TRUTH[given.pop(0).lower()] else []
         elif overrides_allowed and name.startswith("--") and _is_key(name[2:]) and (equals or given):
-            arranged.append(f"{name[2:]}={value if equals else given.pop(0)}")
+            words.append(f"{name[2:]}={value if equals else given.pop(0)}")
         elif name in _VALUED and not equals and given:
-            arranged.append(f"{name}={given.pop(0)}")  # the value may begin with a dash
+            options.append(f"{name}={given.pop(0)}")  # the value may begin with a dash
+        elif name.startswith("-"):
+            options.append(argument)
         else:
-            arranged.append(argument)
-    return arranged
+            words.append(argument)
+    # argparse takes a list of words in one piece only; where a word is a command of its own, it comes first
+    if command == ["cache"] or not words:
+        return [*command, *words, *options]
+    return [*command, *options, "--", *words]
 
 
 def _is_key(name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -51,8 +52,9 @@ def _tracking_overrides(chosen: argparse.Namespace) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    """Text as a quoted value in Hydra's syntax: what it holds is taken literally, interpolations too."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${") + "'"
+    """Text as a quoted value in Hydra's syntax, taken literally: neither quotation marks nor ``${`` mean anything."""
+    quoted = re.sub(r"(\\*)(\$\{|'|$)", lambda found: 2 * found[1] + (found[2] and f"\\{found[2]}"), text)
+    return f"'{quoted}'"
 
 
 def _dry_run(composition: Composition, *, as_json: bool) -> int:
