@@ -143,6 +143,18 @@ def test_amounts_that_are_none(words: str, read: object) -> None:
         read(words)  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(
+    ("option", "words", "value"),
+    [("--studies", "3", 3), ("--studies", "0", None), ("--percent", "0.5", 0.5), ("--percent", "-1", None)],
+)
+def test_numbers_of_a_selfcheck(option: str, words: str, value: float | None) -> None:
+    if value is None:
+        with pytest.raises(SystemExit):
+            parse(["selfcheck", option, words])
+    else:
+        assert getattr(parse(["selfcheck", option, words]), option.strip("-")) == value
+
+
 @pytest.mark.parametrize("command", ["", *COMMANDS, "cache list", "cache prune"])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
