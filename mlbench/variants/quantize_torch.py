@@ -167,4 +167,4 @@ def _require_any_batch(scripted: Any, module: nn.Module, tensors: tuple[torch.Te
             if not all(
                 ours.shape == theirs.shape and torch.allclose(ours, theirs, atol=1e-5) for ours, theirs in pairs
             ):
-                raise BuildError(QuantizeTorchInt8.name, f"the traced graph answers differently for {size} items")
+                raise BuildError(QuantizeTorchInt8.name, f"the traced graph answers differently for a batch of {size}")

@@ -94,11 +94,13 @@ def train(
         The report; the module is left in evaluation mode.
 
     Raises:
-        TrainingError: ``max_shift`` without an image input, or the loss is no longer a number.
+        TrainingError: ``max_shift`` without an image input, nothing to train, or the loss is no longer a number.
     """
     images = [index for index, array in enumerate(train_split.inputs.values()) if array.ndim == 4]
     if config.max_shift and not images:
         raise TrainingError("max_shift needs an input of shape (items, channels, height, width), but there is none")
+    if not any(weight.requires_grad for weight in module.parameters()):
+        raise TrainingError("the model has no weights to train")
     with deterministic(config.seed, threads):
         loss = _fit(module, train_split, config, images if config.max_shift else [], progress, label)
         scores = call(module, validation.inputs)[0]

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from pydantic import TypeAdapter
 
 from mlbench.config import DataConfig, ModelConfig, RecipeConfig, TrainConfig, WorkloadConfig
+from mlbench.errors import BuildError
 from mlbench.recipes import recipe as make_recipe
-from mlbench.records import Artifact, Recipe
+from mlbench.records import Artifact, Recipe, RuntimeSettings
+from mlbench.runtimes.loading import open_session
+from mlbench.runtimes.torch_module import build_module, save_module
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
 from mlbench.workloads import Workload
@@ -51,7 +57,7 @@ def tiny(shared_store: Store) -> Workload:
     model = ModelConfig(
         factory="mlbench.workloads.nets:digits_cnn",
         args={"widths": [16, 16, 16], "hidden": 32},
-        train=TrainConfig(epochs=4, learning_rate=0.01),
+        train=TrainConfig(epochs=8, learning_rate=0.01, batch_size=16),
     )
     return prepare(WorkloadConfig("tiny", model, DataConfig("digits", rows=600)), shared_store, silent)
 
@@ -68,18 +74,49 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def built(tiny: Workload, store: Store) -> Callable[..., Artifact]:
-    """Build steps on the tiny workload, in a store of this test alone."""
-    return lambda *steps: build(recipe("arm", *steps), tiny, store, silent)
+def built(tiny: Workload, shared_store: Store) -> Callable[..., Artifact]:
+    """Build steps on the tiny workload, or on another one."""
+    return lambda *steps, on=tiny: build(recipe("arm", *steps), on, shared_store, silent)
 
 
 @pytest.fixture
-def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Put the source of a module ``own_models`` on the path."""
+def failure(tiny: Workload, store: Store) -> Callable[..., str]:
+    """What a build says that must fail; nothing of it may stay."""
 
-    def write(source: str) -> None:
-        (tmp_path / "own_models.py").write_text(source)
-        monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.delitem(__import__("sys").modules, "own_models", raising=False)
+    def told(*steps: dict[str, Any], on: Workload = tiny) -> str:
+        with pytest.raises(BuildError) as caught:
+            build(recipe("arm", *steps), on, store, silent)
+        assert caught.value.step == steps[-1]["name"]
+        assert len(store.entries()) == len(steps) - 1
+        return str(caught.value)
 
-    return write
+    return told
+
+
+@pytest.fixture
+def own_model(tiny: Workload, store: Store) -> Callable[[str], Workload]:
+    """The tiny workload with another, untrained model: a factory of ``odd_nets``."""
+
+    def make(name: str) -> Workload:
+        factory = f"odd_nets:{name}"
+
+        def save(out: Path) -> Artifact:
+            torch.manual_seed(0)
+            meta = save_module(build_module(factory, {}), out, factory, {})
+            return replace(tiny.source, path=str(out), meta=meta)
+
+        source = Store(store.root.with_name("sources")).build({"factory": factory}, save)
+        return replace(tiny, source=source)
+
+    return make
+
+
+@pytest.fixture
+def scores(tiny: Workload) -> Callable[..., np.ndarray[Any, Any]]:
+    """First output of an artifact for the test split, through the runtime that serves it."""
+
+    def answer(artifact: Artifact, on: Workload = tiny) -> np.ndarray[Any, Any]:
+        session = open_session(artifact, RuntimeSettings())
+        return session.outputs(session.run(session.prepare(on.data.test.inputs)))[0]
+
+    return answer

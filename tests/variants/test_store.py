@@ -258,6 +258,22 @@ def test_a_disk_that_is_full(store: Store, monkeypatch: pytest.MonkeyPatch) -> N
     assert issubclass(StoreError, MlbenchError)
 
 
+def test_a_directory_that_cannot_be_moved_into_place(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_rename(path: Path, target: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "rename", no_rename)
+    with pytest.raises(StoreError, match="Input/output error"):
+        store.build(KEY, Maker())
+    assert store.entries() == []
+
+
+def test_damage_is_noted_also_without_progress(store: Store) -> None:
+    _cut(Path(store.build(KEY, Maker()).path))
+    store.build(KEY, Maker())
+    assert "is damaged (model.bin has changed); building it again" in store.notices[0]
+
+
 def test_where_it_is_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLBENCH_CACHE_DIR", str(tmp_path))
     assert Store().root == default_root() == tmp_path

@@ -96,6 +96,11 @@ def test_shifts_need_an_image() -> None:
         train(nn.Linear(3, 2), table, table, CONFIG, lambda text: None, label="x")
 
 
+def test_a_model_without_weights() -> None:
+    with pytest.raises(TrainingError, match="the model has no weights to train"):
+        train(nn.Flatten(), split(8, 0), split(8, 0), CONFIG, lambda text: None, label="x")
+
+
 def test_a_loss_that_is_no_number_is_told() -> None:
     table = Split({"x": np.full((8, 3), 3e38, np.float32)}, np.zeros(8, np.int64))
     config = TrainConfig(epochs=3, learning_rate=0.5)

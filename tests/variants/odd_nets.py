@@ -1,0 +1,76 @@
+"""Models that steps cannot take, or can only take with care."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class Flat(nn.Module):
+    """No layer with weights that anybody prunes or quantizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.rand(64, 10))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return (image.flatten(1)[:, :, None] * self.scale).sum(1)
+
+
+class Branching(nn.Module):
+    """What it computes depends on the values: no graph can be traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if image.sum() > 3:
+            return self.head(image.flatten(1))
+        return -self.head(image.flatten(1))
+
+
+class TwoHeads(nn.Module):
+    """Two outputs, each of its own layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU())
+        self.head = nn.Linear(64, 10)
+        self.other = nn.Linear(64, 16)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = self.body(image)
+        return self.head(hidden), self.other(hidden)
+
+
+class Noisy(nn.Module):
+    """Never answers the same twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.head(image.flatten(1)) + torch.rand_like(image[:, 0, 0, :1])
+
+
+def flat() -> nn.Module:
+    return Flat()
+
+
+def branching() -> nn.Module:
+    return Branching()
+
+
+def two_heads() -> nn.Module:
+    return TwoHeads()
+
+
+def noisy() -> nn.Module:
+    return Noisy()
+
+
+def narrow() -> nn.Module:
+    """One hidden unit: nothing left to remove."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))

@@ -1,0 +1,59 @@
+"""Evidence: plain definitions, and calibration items that represent every class."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mlbench.variants.evidence import accuracy, against_source, agreement, stratified_rows
+from mlbench.workloads import Split
+
+
+def test_agreement_by_hand() -> None:
+    reference = np.array([[1.0, 2.0], [3.0, 1.0], [0.0, 1.0], [5.0, 4.0]])
+    result = reference + np.array([[0.0, 0.5], [0.0, 2.5], [0.0, 0.0], [-0.25, 0.0]])
+    assert agreement(reference, result) == {"max_abs_diff": 2.5, "flip_rate": 0.25}
+    assert agreement(reference, reference) == {"max_abs_diff": 0.0, "flip_rate": 0.0}
+
+
+def test_accuracy_by_hand() -> None:
+    assert accuracy(np.array([[1, 2], [3, 1], [0, 1]]), np.array([1, 0, 0])) == pytest.approx(2 / 3)
+
+
+def test_against_source_names_what_it_measured_on() -> None:
+    split = Split({"x": np.eye(3)}, np.arange(3))
+    found = against_source(lambda inputs: inputs["x"], lambda inputs: inputs["x"][:, [1, 0, 2]], split)
+    assert found == {
+        "validation_max_abs_diff": 1.0,
+        "validation_flip_rate": 2 / 3,
+        "validation_accuracy_before": 1.0,
+        "validation_accuracy": 1 / 3,
+    }
+
+
+def rows_of(labels: list[int], rows: int, seed: int = 0) -> np.ndarray:
+    split = Split({"x": np.arange(len(labels)), "y": np.array(labels)}, np.array(labels))
+    chosen = stratified_rows(split, rows, seed)
+    np.testing.assert_array_equal(chosen["y"], np.array(labels)[chosen["x"]])
+    assert len(set(chosen["x"])) == len(chosen["x"])
+    return chosen["x"]
+
+
+@pytest.mark.parametrize("rows", [10, 20, 50, 99])
+def test_every_class_has_its_share(rows: int) -> None:
+    labels = [0] * 60 + [1] * 30 + [2] * 10
+    counts = np.bincount(np.array(labels)[rows_of(labels, rows)], minlength=3)
+    assert counts.sum() == rows
+    np.testing.assert_allclose(counts, rows * np.array([0.6, 0.3, 0.1]), atol=1)
+
+
+def test_all_rows_when_there_are_fewer() -> None:
+    assert sorted(rows_of([0, 1, 0], 10)) == [0, 1, 2]
+
+
+def test_the_choice_is_fixed_by_the_seed_and_mixed() -> None:
+    labels = [0] * 50 + [1] * 50
+    np.testing.assert_array_equal(rows_of(labels, 40), rows_of(labels, 40))
+    assert set(rows_of(labels, 40)) != set(rows_of(labels, 40, seed=1))
+    first_half = np.array(labels)[rows_of(labels, 40)[:20]]
+    assert 0 < first_half.sum() < 20  # not one class after the other
