@@ -18,7 +18,7 @@ from mlbench.errors import BuildError, ExitCode, InputError
 from mlbench.tracking import PromotionRefusedError
 from mlbench.variants.store import Store
 
-COMMANDS = ("run", "selfcheck", "list", "show", "compare", "promote", "rollback", "report", "cache", "ui")
+COMMANDS = ("run", "gate", "selfcheck", "list", "show", "compare", "promote", "rollback", "report", "cache", "ui")
 
 
 def mlbench(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -22,6 +22,13 @@ overrides follow Hydra's syntax:
   '+variants.twin={steps: []}'       adds a variant
   '~variants.pruned'                 takes one away
 """
+_GATE = f"""\
+{_OVERRIDES}
+policy=no_regression and registry.promote=false hold unless given.
+
+exit codes: 0 every constraint is met, 3 one is broken, 4 it cannot be told, 1 an arm failed, 2 wrong input,
+130 interrupted
+"""
 _FLAGS = frozenset({"--json", "--dry-run", "--no-browser", "--all", "--help", "-h"})
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -46,7 +53,7 @@ def arrange(arguments: Sequence[str]) -> list[str]:
     ``protocol.trials=6``; ``-P dry-run=true`` arrives as ``--dry-run true`` and becomes ``--dry-run``.
     """
     given = list(arguments)
-    overrides_allowed = given[:1] == ["run"]
+    overrides_allowed = given[:1] in (["run"], ["gate"])
     command, options, words = given[:1], [], []
     del given[:1]
     while given:
@@ -128,6 +135,9 @@ _VALUED = frozenset(
         "--alias",
         "--studies",
         "--percent",
+        "--candidate",
+        "--summary",
+        "--junit",
     }
     | {"--cache-dir", "--older-than", "--max-size"}
 )
@@ -165,20 +175,11 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     run = command("run", "run a study: build, measure, decide, record", epilog=f"{_OVERRIDES}\n{_EXIT_CODES}")
-    run.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="in Hydra's syntax, see below")
-    run.add_argument(
-        "--overrides",
-        dest="more_overrides",
-        action="append",
-        default=[],
-        metavar="TEXT",
-        help="several overrides in one text, quoted as in a shell; may be empty",
-    )
-    _config_dir(run)
-    _tracking(run, "the configuration's", "the configuration's")
+    _study_to_run(run)
     _json(run, "print the decision record as JSON, and nothing else, on standard output")
     run.add_argument("--dry-run", action="store_true", help="check everything and print the plan; run nothing")
 
+    _gate(command("gate", "run a study and say for CI whether the candidate is acceptable", epilog=_GATE))
     _selfcheck(command("selfcheck", "count how often verdicts are right here, on studies whose answer is known"))
 
     listing = command("list", "list what there is, whether it can be used here, and why not")
@@ -232,6 +233,32 @@ _STUDY = "run id, the beginning of one, name of the study, or latest"
 def _study(parser: argparse.ArgumentParser, **more: Any) -> None:
     default = "" if more.get("default") is None else " (default: %(default)s)"
     parser.add_argument("study", metavar="STUDY", help=_STUDY + default, **more)
+
+
+def _study_to_run(parser: argparse.ArgumentParser) -> None:
+    """What a command takes that runs a study."""
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="in Hydra's syntax, see below")
+    parser.add_argument(
+        "--overrides",
+        dest="more_overrides",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="several overrides in one text, quoted as in a shell; may be empty",
+    )
+    _config_dir(parser)
+    _tracking(parser, "the configuration's", "the configuration's")
+
+
+def _gate(parser: argparse.ArgumentParser) -> None:
+    _study_to_run(parser)
+    parser.add_argument("--candidate", metavar="ARM", help="the variant to judge (default: every variant has to pass)")
+    parser.add_argument(
+        "--summary", metavar="FILE.md", help="write a Markdown summary (GITHUB_STEP_SUMMARY gets one too)"
+    )
+    parser.add_argument("--junit", metavar="FILE.xml", help="write JUnit XML, one test case per arm and constraint")
+    _json(parser, "print the answer as JSON, and nothing else, on standard output")
+    parser.set_defaults(run=_lazy("do_gate", "mlbench.cli.gate"))
 
 
 def _selfcheck(parser: argparse.ArgumentParser) -> None:
