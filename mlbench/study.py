@@ -64,6 +64,7 @@ from mlbench.variants.build import build
 from mlbench.variants.store import Store
 from mlbench.workloads import Workload
 from mlbench.workloads.prepare import prepare
+from mlbench.workloads.splits import make_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +104,13 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
     config = composition.config
     begun, created = time.monotonic(), datetime.now(UTC)
     name = config.name or f"{config.workload.name}-{created:%Y%m%d-%H%M%S}"
+    progress.phase("Reading the data")
+    data = make_data(config.workload.data)  # wrong data is told before anything is opened or left behind
     tracker = connect(config.tracking)
     with _terminable(), closing_runs(tracker.open_study(name, composition.record, composition.overrides)) as runs:
         progress.phase("Preparing the workload")
         store = Store(config.cache_dir)
-        workload = prepare(config.workload, store, progress.step)
+        workload = prepare(config.workload, store, progress.step, data)
         arms, failed = _build_arms(config, workload, store, progress, runs)
         plan = _plan(config, arms)
         measurement = measure(plan, arms, workload, config, progress)

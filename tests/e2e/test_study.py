@@ -213,6 +213,13 @@ def test_few_trials_are_allowed_and_said_to_give_no_verdict(desk: Desk, study: S
     assert enforced.returncode == 4
 
 
+def test_wrong_data_is_told_before_anything_is_left_behind(tmp_path: Path) -> None:
+    ran = Desk(tmp_path).run("run", *SHORT, "workload.data.rows=5000")
+    assert ran.returncode == 2
+    assert "1797" in ran.stderr.replace(",", "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_policy_that_is_not_met_is_exit_code_3_when_enforced(desk: Desk, study: Study) -> None:
     impossible = "policy.constraints=[{metric: quality/accuracy, against: absolute, min: 1.01}]"
     ran = desk.run("run", "name=no", *SHORT, "protocol.trials=1", impossible, "policy.enforce=true")
