@@ -22,6 +22,7 @@ from mlbench.compose import compose
 from mlbench.environment import environment
 from mlbench.measurement.clock import MonotonicClock
 from mlbench.measurement.coordinator import Coordinator
+from mlbench.measurement.cpus import usable_cpus
 from mlbench.measurement.plan import make_plan
 from mlbench.measurement.process import WorkerProcess
 from mlbench.measurement.worker import timed_calls
@@ -121,7 +122,7 @@ def main(write: Callable[[str], object] = sys.stdout.write) -> None:
         arms.append(Arm(recipe.name, "variant" if arms else "baseline", recipe, artifact, recipe.runtime))
     costs = per_call_ns()
     ratios = against_bare_loop(arms[0], workload.data.test.inputs, arguments.rounds, 30)
-    plan = make_plan([arm.name for arm in arms], arms[0].name, config.scenario, config.protocol, 0)
+    plan = make_plan([arm.name for arm in arms], arms[0].name, config.scenario, config.protocol, 0, usable_cpus())
     begun = time.monotonic()
     measured = Coordinator(plan, arms, workload.data.test.inputs, workload.data.test.labels).run()
     where = shares(measured, time.monotonic() - begun)

@@ -119,6 +119,7 @@ class ProtocolConfig:
     """How it is measured.
 
     ``rounds``/``calls``/``discard`` apply to the headline batch size, the ``sweep_`` ones to every other batch size.
+    ``pin_cpus`` keeps all workers of a trial on the same CPUs, as many as they have threads, others in every trial.
     ``margin`` is the equivalence margin of p50 as a fraction, ``alpha`` the error rate of the verdicts. A worker that
     gives no answer for ``turn_timeout_s`` is ended and its trial is lost.
     """
@@ -126,7 +127,7 @@ class ProtocolConfig:
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     name: str = "default"
     trials: PositiveInt = 10
-    rounds: Annotated[int, Ge(2)] = 10
+    rounds: Annotated[int, Ge(2)] = 20
     calls: PositiveInt = 10
     discard: Annotated[int, Ge(0)] = 2
     sweep_rounds: Annotated[int, Ge(2)] = 4
@@ -135,6 +136,7 @@ class ProtocolConfig:
     warmup_calls: PositiveInt = 30
     warmup_seconds: Annotated[float, Ge(0)] = 0.5
     min_value_ms: Annotated[float, Ge(0)] = 1.0
+    pin_cpus: bool = True
     margin: Annotated[float, Gt(0), Lt(1)] = 0.03
     alpha: Annotated[float, Gt(0), Le(0.5)] = 0.05
     turn_timeout_s: Annotated[float, Gt(0)] = 300.0

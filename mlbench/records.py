@@ -196,6 +196,7 @@ class Plan:
         warmup_calls, warmup_seconds: Warm-up of a fresh worker: at least both.
         min_value_ns: A timed value lasts at least this long; shorter calls are grouped.
         schedule: Every round, in order.
+        cpus: CPUs that the trials take in turn; empty leaves the workers to the scheduler.
     """
 
     seed: int
@@ -207,6 +208,7 @@ class Plan:
     warmup_seconds: float
     min_value_ns: int
     schedule: tuple[Round, ...]
+    cpus: tuple[int, ...] = ()
     schema: int = SCHEMA_VERSION
 
     @property
@@ -274,6 +276,7 @@ class WorkerReport:
         warmup_ns: Warm-up calls at the headline batch size, in order; never analysed.
         effective: What is really in force: runtime version, threads, providers, precision, device.
         modules: Top-level modules that the worker had imported when its turns were over.
+        cpus: CPUs that the kernel let the worker run on while it was measured.
     """
 
     arm: str
@@ -288,6 +291,7 @@ class WorkerReport:
     effective: dict[str, Scalar] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
     gpu: dict[str, float] = field(default_factory=dict)
+    cpus: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from mlbench.analysis import Figures, p50_verdict, turn_p50
 from mlbench.compose import Composition
 from mlbench.config import ProtocolConfig
 from mlbench.errors import MlbenchError
+from mlbench.measurement.cpus import usable_cpus
 from mlbench.measurement.plan import make_plan
 from mlbench.noise import judge
 from mlbench.progress import Progress
@@ -109,7 +110,7 @@ def run_selfcheck(composition: Composition, studies: int, percent: float, progre
 
     def one(seed: int) -> tuple[Measurement, Noise]:
         progress.phase(f"Study {seed - config.seed + 1} of {studies}")
-        plan = make_plan(names, BASELINE, config.scenario, config.protocol, seed)
+        plan = make_plan(names, BASELINE, config.scenario, config.protocol, seed, usable_cpus())
         measured = measure(plan, three, workload, config, progress)
         return measured, judge(measured.turns, len(os.sched_getaffinity(0)))
 

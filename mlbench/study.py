@@ -29,6 +29,7 @@ from mlbench.config import StudyConfig, TrackingConfig
 from mlbench.environment import environment
 from mlbench.errors import BuildError, ExitCode, MlbenchError
 from mlbench.measurement.coordinator import Coordinator
+from mlbench.measurement.cpus import usable_cpus
 from mlbench.measurement.plan import make_plan
 from mlbench.policy import decide
 from mlbench.probes import Probe
@@ -164,7 +165,8 @@ def _arm(recipe: Recipe, role: Role, workload: Workload, store: Store, step: Cal
 
 
 def _plan(config: StudyConfig, arms: Sequence[Arm]) -> Plan:
-    return make_plan([arm.name for arm in arms], arms[0].name, config.scenario, config.protocol, config.seed)
+    names = [arm.name for arm in arms]
+    return make_plan(names, names[0], config.scenario, config.protocol, config.seed, usable_cpus())
 
 
 def measure(

@@ -58,6 +58,7 @@ def _quoted(text: str) -> str:
 
 
 def _dry_run(composition: Composition, *, as_json: bool) -> int:
+    from mlbench.measurement.cpus import usable_cpus
     from mlbench.measurement.plan import make_plan
     from mlbench.recipes import recipes
     from mlbench.records import to_dict
@@ -65,7 +66,7 @@ def _dry_run(composition: Composition, *, as_json: bool) -> int:
 
     config = composition.config
     arms = [recipe.name for recipe in recipes(config)]
-    plan = make_plan(arms, arms[0], config.scenario, config.protocol, config.seed)
+    plan = make_plan(arms, arms[0], config.scenario, config.protocol, config.seed, usable_cpus())
     if as_json:
         notices = [to_dict(notice) for notice in composition.warnings]
         _print_json({"config": composition.record, "plan": to_dict(plan), "warnings": notices})

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.errors import WorkerError
+from mlbench.measurement.cpus import trial_cpus
 from mlbench.measurement.process import IMPORT_TIMEOUT_S, Launcher, WorkerHandle, WorkerProcess, arm_message
 from mlbench.probes import Probe
 from mlbench.records import Arm, Condition, LostTrial, Measurement, Plan, Predictions, Round, Turn, WorkerReport
@@ -116,7 +117,7 @@ class Coordinator:
             self._import(trial)
             # from here on one worker at a time: loading is measured too
             for live in list(self._live.values()):
-                self._guard(trial, live, self._load, live, directory)
+                self._guard(trial, live, self._load, trial, live, directory)
             for condition in self._plan.conditions:
                 for live in list(self._live.values()):
                     self._guard(trial, live, self._warm_up, live, condition)
@@ -154,8 +155,9 @@ class Coordinator:
             if not any(worker.arm == name for worker in self._workers):
                 self._broken.add(name)  # it never got through a whole trial: the next one would only fail again
 
-    def _load(self, live: _Live, directory: str) -> None:
-        live.handle.post("load", inputs=directory, batch_size=self._plan.headline, **arm_message(live.arm))
+    def _load(self, trial: int, live: _Live, directory: str) -> None:
+        cpus = trial_cpus(self._plan.cpus, trial, live.arm.settings.threads)
+        live.handle.post("load", inputs=directory, batch_size=self._plan.headline, cpus=cpus, **arm_message(live.arm))
         live.said.update(live.handle.answer(self._timeout)[0])
 
     def _warm_up(self, live: _Live, condition: Condition) -> None:
@@ -230,6 +232,7 @@ class Coordinator:
                 load_peak_mib=live.said["load_peak_mib"],
                 peak_mib=dict(live.peak_mib),
                 warmup_ns=live.warmup_ns,
+                cpus=tuple(live.said["cpus"]),
                 effective=live.said["effective"],
                 modules=tuple(live.said["modules"]),
             )

@@ -11,12 +11,25 @@ from mlbench.records import Condition, Plan, Round
 
 
 def make_plan(
-    arms: Sequence[str], baseline: str, scenario: ScenarioConfig, protocol: ProtocolConfig, seed: int
+    arms: Sequence[str],
+    baseline: str,
+    scenario: ScenarioConfig,
+    protocol: ProtocolConfig,
+    seed: int,
+    cpus: Sequence[int] = (),
 ) -> Plan:
     """The plan of a study.
 
     Within a trial the conditions follow one another; within a condition rounds come in pairs, a random permutation of
     the arms and then its reverse, so that every arm is before every other one equally often (docs/method.md, "Order").
+
+    Args:
+        arms: Their names.
+        baseline: Name of one of them.
+        scenario: The batch sizes.
+        protocol: Trials, rounds, calls; ``pin_cpus`` says whether ``cpus`` are used.
+        seed: Of the random order.
+        cpus: CPUs that this process may use.
 
     Raises:
         ValueError: ``baseline`` is not among ``arms``, or arm names repeat.
@@ -47,4 +60,5 @@ def make_plan(
         warmup_seconds=protocol.warmup_seconds,
         min_value_ns=round(protocol.min_value_ms * 1e6),
         schedule=tuple(schedule),
+        cpus=tuple(cpus) if protocol.pin_cpus else (),
     )

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from mlbench.errors import MlbenchError, WorkerError
 from mlbench.measurement.clock import Clock, MonotonicClock
+from mlbench.measurement.cpus import pin
 from mlbench.measurement.wire import Arrays, Channel, ChannelClosedError, artifact_from_dict, settings_from_dict
 from mlbench.runtimes.loading import open_session, runtime_for
 
@@ -101,6 +102,8 @@ class Worker:
     def _load(self, message: dict[str, Any]) -> Reply:
         artifact = artifact_from_dict(message["artifact"])
         settings = settings_from_dict(message["settings"])
+        if message["cpus"]:
+            pin(message["cpus"])  # before loading, so that the runtime's own threads start where they stay
         # reading the items is not loading the model
         self._inputs = {
             spec.name: np.load(Path(message["inputs"]) / f"{index}.npy") for index, spec in enumerate(artifact.inputs)
@@ -118,6 +121,7 @@ class Worker:
             "load_ms": load_ns / 1e6,
             "first_call_ms": first_call_ns / 1e6,
             "load_peak_mib": load_peak,
+            "cpus": sorted(os.sched_getaffinity(0)),
             "effective": self._session.effective(),
         }, {}
 

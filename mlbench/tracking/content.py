@@ -262,7 +262,7 @@ def workers_from(records: Any, warmup: Mapping[int, Any]) -> list[WorkerReport]:
     try:
         return [
             WorkerReport(
-                **{**record, "modules": tuple(record["modules"])},
+                **{**record, "modules": tuple(record["modules"]), "cpus": tuple(record.get("cpus", ()))},
                 warmup_ns=warmup.get(record["trial"], np.empty(0, np.int64)),
             )
             for record in records

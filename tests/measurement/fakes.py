@@ -44,10 +44,12 @@ class FakeHandle:
         self.pending: dict[str, Any] = {}
         self.fail_on: dict[str, str] = {}
         self.interrupt_on: str | None = None
+        self.cpus: Any = None
 
     def post(self, command: str, **message: Any) -> None:
         assert not self.pending, "a command was sent while another one was unanswered"
         self.log.append((command, self.arm.name, message.get("batch_size")))
+        self.cpus = message.get("cpus", self.cpus)
         self.pending = {"command": command, **message}
 
     def answer(self, timeout: float) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -60,7 +62,8 @@ class FakeHandle:
         if command == "import":
             return {"import_rss_mib": 50.0}, {}
         if command == "load":
-            return {"load_ms": 5.0, "first_call_ms": 3.0, "load_peak_mib": 60.0, "effective": {"runtime": "fake"}}, {}
+            figures = {"load_ms": 5.0, "first_call_ms": 3.0, "load_peak_mib": 60.0}
+            return {**figures, "cpus": message["cpus"] or (0, 1), "effective": {"runtime": "fake"}}, {}
         if command == "warm_up":
             return {"group": 1}, {"warmup_ns": np.full(30, self.call_ns)}
         if command == "predict":

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from fakes import FakeClock, FakeHandle, make_arm
 from mlbench.config import ProtocolConfig, ScenarioConfig
 from mlbench.measurement.coordinator import Coordinator
 from mlbench.measurement.plan import make_plan
-from mlbench.records import Arm, Measurement
+from mlbench.records import Arm, Measurement, Plan
 
 ARMS = [make_arm("baseline", "baseline"), make_arm("a"), make_arm("b")]
 PLAN = make_plan(
@@ -42,9 +43,9 @@ class Bench:
         self.handles.append(handle)
         return handle
 
-    def run(self, probes: Any = ()) -> Measurement:
+    def run(self, probes: Any = (), plan: Plan = PLAN) -> Measurement:
         return Coordinator(
-            PLAN,
+            plan,
             ARMS,
             INPUTS,
             LABELS,
@@ -100,6 +101,21 @@ def test_warm_up_comes_before_the_first_turn_of_each_condition() -> None:
 def test_warm_up_is_kept_apart() -> None:
     measurement = Bench().run()
     assert all(len(worker.warmup_ns) == 30 for worker in measurement.workers)
+
+
+def test_the_arms_of_a_trial_share_cpus_and_the_trials_take_turns_on_them() -> None:
+    bench = Bench()
+    measurement = bench.run(plan=replace(PLAN, cpus=(4, 6)))
+    assert [(handle.arm.name, handle.cpus) for handle in bench.handles] == [
+        (arm, (cpu,)) for cpu in (4, 6, 4) for arm in ("baseline", "a", "b")
+    ]
+    assert {(worker.trial, worker.cpus) for worker in measurement.workers} == {(0, (4,)), (1, (6,)), (2, (4,))}
+
+
+def test_workers_that_are_not_pinned_go_where_the_scheduler_puts_them() -> None:
+    bench = Bench()
+    bench.run()
+    assert {handle.cpus for handle in bench.handles} == {()}
 
 
 def test_predictions_are_taken_once_per_arm() -> None:

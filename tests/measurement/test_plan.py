@@ -62,7 +62,14 @@ def test_headline_is_the_first_batch_size_and_largest_is_the_largest() -> None:
 
 
 def test_plan_survives_json() -> None:
-    assert from_json(Plan, to_json(plan())) == plan()
+    made = make_plan(ARMS, "baseline", ScenarioConfig(), ProtocolConfig(), 0, cpus=(0, 2))
+    assert from_json(Plan, to_json(made)) == made
+
+
+@pytest.mark.parametrize(("pinned", "cpus"), [(True, (3, 5)), (False, ())])
+def test_cpus_are_used_where_the_protocol_says_so(pinned: bool, cpus: tuple[int, ...]) -> None:
+    made = make_plan(ARMS, "baseline", ScenarioConfig(), ProtocolConfig(pin_cpus=pinned), 0, cpus=(3, 5))
+    assert made.cpus == cpus
 
 
 @pytest.mark.parametrize(("arms", "baseline"), [(("a", "b"), "c"), (("a", "a"), "a")])

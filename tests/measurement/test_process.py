@@ -19,6 +19,7 @@ from mlbench import registry
 from mlbench.config import ProtocolConfig, ScenarioConfig
 from mlbench.errors import WorkerError
 from mlbench.measurement.coordinator import Coordinator
+from mlbench.measurement.cpus import usable_cpus
 from mlbench.measurement.plan import make_plan
 from mlbench.measurement.process import WorkerProcess, arm_message, worker_environment
 from mlbench.records import Arm
@@ -85,7 +86,7 @@ def arm(behaviour: str | None = None, name: str = "a") -> Arm:
 
 def load(worker: WorkerProcess, which: Arm, directory: Path) -> dict[str, Any]:
     np.save(directory / "0.npy", np.zeros((4, 2), np.float32))
-    worker.post("load", inputs=str(directory), batch_size=1, **arm_message(which))
+    worker.post("load", cpus=[], inputs=str(directory), batch_size=1, **arm_message(which))
     return worker.answer(60)[0]
 
 
@@ -116,7 +117,7 @@ def test_a_worker_that_fails_says_how(tmp_path: Path, behaviour: str, message: s
 def test_a_worker_that_hangs_is_ended(tmp_path: Path) -> None:
     worker = WorkerProcess(arm("hangs"))
     np.save(tmp_path / "0.npy", np.zeros((4, 2), np.float32))
-    worker.post("load", inputs=str(tmp_path), batch_size=1, **arm_message(arm("hangs")))
+    worker.post("load", cpus=[], inputs=str(tmp_path), batch_size=1, **arm_message(arm("hangs")))
     with pytest.raises(WorkerError, match="no answer for 3 s"):
         worker.answer(3)
     assert not psutil.pid_exists(worker.pid)
@@ -174,6 +175,17 @@ def test_one_at_a_time_on_the_real_clock_and_faults_stay_with_their_arm() -> Non
     assert all((turn.timed_ns > 0).all() for turn in turns)
     np.testing.assert_array_equal(measured.predictions[0].outputs, np.full((5, 3), 2.0))
     assert not psutil.Process().children()
+
+
+@pytest.mark.usefixtures("plugin")
+def test_real_workers_stay_on_the_cpus_of_their_trial() -> None:
+    arms, cpus = [arm(name="baseline"), arm(name="b")], usable_cpus()
+    protocol = ProtocolConfig(trials=2, warmup_seconds=0.0)
+    plan = make_plan(["baseline", "b"], "baseline", ScenarioConfig(), protocol, 0, cpus)
+    measured = Coordinator(plan, arms, {"x": np.ones((5, 2), np.float32)}, np.zeros(5, np.int64)).run()
+    assert {(worker.trial, worker.cpus) for worker in measured.workers} == {
+        (trial, (cpus[trial % len(cpus)],)) for trial in range(2)
+    }
 
 
 def test_thread_pools_are_pinned_and_the_import_path_is_the_coordinators() -> None:

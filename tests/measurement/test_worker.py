@@ -67,6 +67,7 @@ class Setup:
             "batch_size": 1,
             "artifact": asdict(arm.artifact),
             "settings": asdict(arm.settings),
+            "cpus": [],
         }
 
     def ask(self, command: str, **message: Any) -> tuple[dict[str, Any], Any]:
@@ -94,6 +95,18 @@ def test_load_and_first_call_are_timed_apart(setup: Setup) -> None:
     assert header["first_call_ms"] == 0.25
     assert header["effective"] == {"runtime": "fake"}
     assert header["load_peak_mib"] > 0
+
+
+def test_the_cpus_are_what_the_kernel_says(setup: Setup) -> None:
+    assert setup.load()["cpus"] == sorted(os.sched_getaffinity(0))
+
+
+def test_the_worker_is_pinned_before_it_loads(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[Any] = []
+    monkeypatch.setattr("mlbench.measurement.worker.pin", done.append)
+    monkeypatch.setattr(FakeRuntime, "load", lambda self, _artifact, _settings: done.append("load") or self.session)
+    setup.ask(**{**setup.load_message, "cpus": [1]})
+    assert done == [[1], "load"]
 
 
 def test_warm_up_lasts_for_the_calls_and_the_seconds(setup: Setup) -> None:

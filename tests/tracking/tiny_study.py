@@ -175,6 +175,7 @@ def make_measurement():
             generator.integers(100, 300, 3),
             {"runtime": "torch", "threads": 1},
             ("numpy", "torch"),
+            cpus=(trial % 2,),
         )
         for trial in range(plan.trials)
         for arm in plan.arms
