@@ -20,8 +20,8 @@ install: $(STAMP) ## the environment in .venv, from constraints.txt
 bench: $(STAMP) ## the default study: build, measure, decide, record in MLflow (ARGS="protocol=quick" overrides)
 	$(BIN)/mlbench run $(ARGS)
 
-test: $(STAMP) ## every test, with branch coverage of at least 80 % (ARGS="-k name" selects)
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
+test: $(STAMP) ## every test, with branch coverage of at least 90 % (ARGS="-k name" selects)
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
 
 check: $(STAMP) ## format, lint, types, house rules
 	$(BIN)/ruff format --check .

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -66,7 +65,6 @@ def test_titled_blocks_and_settings_parse() -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.skipif("MLBENCH_TEST_DOCS" not in os.environ, reason="whole studies, minutes: set MLBENCH_TEST_DOCS=1")
 @pytest.mark.timeout(960)  # one of them is the whole default study
 @pytest.mark.parametrize(
     "block",
