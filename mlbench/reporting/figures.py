@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import plotly.graph_objects as go
@@ -51,7 +52,7 @@ def pareto(study: Study) -> go.Figure:
             f"<b>{draw.name(point.name)}</b>",
             f"p50 {text.interval(point.latency)} ms",
             f"{html.escape(text.plain(name))} {view.quality_text(point.quality, with_interval=True)}",
-            "on the front" if on_front else f"beaten on both by {draw.name(point.beaten_by or '')}",
+            "on the front" if on_front else f"dominated by {draw.name(point.beaten_by or '')}",
         ]
         figure.add_trace(
             go.Scatter(
@@ -110,7 +111,15 @@ def _label(
         marks.append((dot, Box(across(left), y - 3, across(right), y + 3), Box(x - 3, down(high), x + 3, down(low))))
     names = [draw.short(point.name) for point in points]
     sizes = [(draw.CHARACTER * len(name) + 6, draw.LINE) for name in names]
-    offsets = place(marks, sizes, Box(0, 0, width, height))
+    front = sorted(
+        (across(point.latency.value), down(point.quality.value)) for point in points if point.beaten_by is None
+    )
+    stairs = [
+        part
+        for (x, y), (next_x, next_y) in pairwise(front)
+        for part in (Box(x, y - 2, next_x, y + 2), Box(next_x - 2, min(y, next_y), next_x + 2, max(y, next_y)))
+    ]
+    offsets = place(marks, sizes, Box(0, 0, width, height), stairs)
     for point, name, (right, below) in zip(points, names, offsets, strict=True):
         escaped = html.escape(name)
         figure.add_annotation(

@@ -47,17 +47,20 @@ Mark = Sequence[Box]
 """A point and its interval bars: the first box is the point, around whose centre labels are placed."""
 
 
-def place(marks: Sequence[Mark], sizes: Sequence[tuple[float, float]], frame: Box) -> list[tuple[float, float]]:
+def place(
+    marks: Sequence[Mark], sizes: Sequence[tuple[float, float]], frame: Box, lines: Sequence[Box] = ()
+) -> list[tuple[float, float]]:
     """The centre of each label, relative to the centre of its point.
 
     Greedy: the most crowded mark chooses first among positions around it, nearest first. What a position costs:
-    covering a label or leaving the frame most, covering a mark, being as near to another mark as to its own, and
-    its distance least.
+    covering a label or leaving the frame most, covering a mark or a line, being as near to another mark as to its
+    own, and its distance least.
 
     Args:
         marks: Points with their interval bars, in pixels, y downwards.
         sizes: Width and height of each label.
         frame: Labels stay inside.
+        lines: What else is drawn and should not run through a label, as thin boxes.
 
     Returns:
         One (dx, dy) per mark, y downwards.
@@ -68,7 +71,7 @@ def place(marks: Sequence[Mark], sizes: Sequence[tuple[float, float]], frame: Bo
         others = [mark for number, mark in enumerate(marks) if number != index]
         candidates = _candidates(marks[index], sizes[index])
         costs = [
-            (_cost(box, marks[index], others, chosen.values(), frame) + reach, order)
+            (_cost(box, marks[index], others, chosen.values(), frame) + _crossed(box, lines) + reach, order)
             for order, (box, reach) in enumerate(candidates)
         ]
         chosen[index] = candidates[min(costs)[1]][0]
@@ -110,6 +113,10 @@ def _cost(box: Box, own: Mark, others: Sequence[Mark], labels: Iterable[Box], fr
     mine = _gap(box, own) + 6
     doubts = sum(_gap(box, other) < mine for other in others)
     return _COVER * (covered + outside) + _MARKED * marked + _DOUBT * doubts
+
+
+def _crossed(box: Box, lines: Iterable[Box]) -> float:
+    return _MARKED * sum(box.overlap(line) for line in lines)
 
 
 def _gap(box: Box, mark: Mark) -> float:

@@ -1,4 +1,4 @@
-"""Speed against quality: which arms are on the front, and which arm beats each of the others on both."""
+"""Speed against quality: which arms are on the front, and which arm dominates each of the others."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Point:
 
 
 def plane(study: Study) -> tuple[Point, ...]:
-    """All arms that have both p50 latency and the headline quality, with the arm that beats each on both, if any.
+    """All arms that have both p50 latency and the headline quality, with the arm that dominates each, if any.
 
-    Where several arms beat one, the fastest arm of the front among them is named.
+    Where several do, the fastest arm of the front among them is named.
     """
     name = view.quality_metric(study)
     found: list[tuple[str, Estimate, Estimate]] = []
@@ -55,7 +55,7 @@ def plane_sentences(study: Study) -> tuple[str, ...]:
         if point.beaten_by is not None:
             beaten.setdefault(text.plain(point.beaten_by), []).append(text.plain(point.name))
     sentences = [f"On the front, fastest first: {text.listing(front)}."] if front else []
-    sentences += [f"Beaten on both by {winner}: {text.listing(names)}." for winner, names in beaten.items()]
+    sentences += [f"Dominated by {winner}: {text.listing(names)}." for winner, names in beaten.items()]
     return tuple(sentences)
 
 

@@ -59,8 +59,8 @@ def test_the_plane_has_points_intervals_front_and_dominators(study: Study) -> No
     winner, beaten = traces["pruned_onnx_int8"], traces["onnx_fp32"]
     assert winner.marker.symbol == "circle"  # type: ignore[attr-defined]
     assert beaten.marker.symbol == "circle-open"  # type: ignore[attr-defined]
-    assert "beaten on both by pruned_onnx_int8" in beaten.hovertext  # type: ignore[attr-defined]
-    assert "Beaten on both by pruned_onnx_int8: baseline" in figure.layout.title.subtitle.text
+    assert "dominated by pruned_onnx_int8" in beaten.hovertext  # type: ignore[attr-defined]
+    assert "Dominated by pruned_onnx_int8: baseline" in figure.layout.title.subtitle.text
     quality = study.arm("onnx_fp32").quality.metrics["accuracy"]  # type: ignore[union-attr]
     low, high = quality.low, quality.high
     assert beaten.error_y.array[0] == pytest.approx(100 * (high - quality.value))  # type: ignore[attr-defined,operator]

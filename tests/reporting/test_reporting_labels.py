@@ -62,6 +62,14 @@ def test_a_label_does_not_lie_on_its_own_interval() -> None:
     assert label.overlap(wide) == 0
 
 
+def test_no_line_runs_through_a_label_that_has_room_elsewhere() -> None:
+    point, line = Box(391, 191, 409, 209), Box(400, 198, 700, 202)
+    places = [place([(point,)], [(60, 17)], FRAME, lines)[0] for lines in ((), (line,))]
+    labels = [Box(370 + right, 191.5 + below, 430 + right, 208.5 + below) for right, below in places]
+    assert labels[0].overlap(line) > 0, "without the line, the label lies where it runs"
+    assert labels[1].overlap(line) == 0
+
+
 def test_the_same_points_give_the_same_places() -> None:
     marks = [(Box(x, x, x + 18, x + 18),) for x in range(0, 200, 20)]
     sizes = [(80.0, 17.0)] * len(marks)

@@ -45,7 +45,7 @@ def test_an_arm_is_beaten_if_another_is_as_good_on_both_and_better_on_one(
 def test_the_default_figures(study: Study) -> None:
     assert plane_sentences(study) == (
         "On the front, fastest first: pruned_onnx_int8 and pruned.",
-        "Beaten on both by pruned_onnx_int8: baseline, torch_int8, onnx_fp32, onnx_int8_dynamic and onnx_int8_static.",
+        "Dominated by pruned_onnx_int8: baseline, torch_int8, onnx_fp32, onnx_int8_dynamic and onnx_int8_static.",
     )
 
 
