@@ -20,4 +20,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     if "MLBENCH_TEST_CACHE" in os.environ:
         monkeypatch.setenv("MLBENCH_CACHE_DIR", os.environ["MLBENCH_TEST_CACHE"])
     else:
-        monkeypatch.setenv("MLBENCH_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "cache"))
+        base = tmp_path_factory.getbasetemp()
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            base = base.parent  # what one of pytest's processes has built, the other one finds
+        monkeypatch.setenv("MLBENCH_CACHE_DIR", str(base / "cache"))

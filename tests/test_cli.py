@@ -276,7 +276,7 @@ def test_version() -> None:
 def test_dry_run_prints_the_plan_and_the_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "--dry-run", "protocol.trials=3", "variants=[]"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert said.startswith("Plan: workload digits, 1 arm 3 trials, batch sizes 1 and 32, 42 turns")
+    assert said.startswith("Plan: workload digits, 1 arm 3 trials, batch sizes 1 and 32, 72 turns")
     assert said.count("no verdict") == 1
     assert "variants: none is selected" in said
 

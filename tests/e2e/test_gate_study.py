@@ -6,9 +6,9 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from test_study import SHORT, Desk
+from desk import SHORT, Desk
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.quiet]
 
 TWIN = "+variants.twin={steps: [{name: export_onnx}]}"
 SLOW = "+variants.slow={steps: [{name: export_onnx}, {name: delay, percent: 30}]}"

@@ -2,72 +2,20 @@
 
 import itertools
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
+from desk import Desk
 
-from mlbench.config import TrackingConfig
 from mlbench.metrics import METRICS, SERIES
 from mlbench.records import Study
-from mlbench.tracking import Tracker, connect, load_measurement, load_study
+from mlbench.tracking import load_measurement, load_study
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.quiet]
 
 TWIN = "+variants.twin={steps: []}"
 SLOW = "+variants.slow={steps: [{name: delay, percent: 10}]}"
 BROKEN = "+variants.broken={steps: [{name: export_onnx, tolerance: 1.0e-12}]}"
-
-
-# light workers and short trials, for tests that are about something else than the figures
-LIGHT = ("protocol=quick", "baseline.steps=[{name: export_onnx}]", "variants=[onnx_int8_static]")
-SHORT = (
-    *LIGHT,
-    "protocol.rounds=2",
-    "protocol.sweep_rounds=2",
-    "protocol.warmup_seconds=0",
-    "tracking.log_models=false",
-)
-
-
-@dataclass
-class Desk:
-    """A user's working directory with a store of its own."""
-
-    folder: Path
-
-    @property
-    def uri(self) -> str:
-        return f"sqlite:///{self.folder / 'mlflow.db'}"
-
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "MLFLOW_TRACKING_URI": self.uri, "MLBENCH_CACHE_DIR": str(self.folder / "cache")}
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "mlbench", *arguments],
-            cwd=self.folder,
-            env=self.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=280)
-        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
-
-    def tracker(self) -> Tracker:
-        return connect(TrackingConfig(uri=self.uri), create=False)
 
 
 @pytest.fixture(scope="module")
@@ -201,105 +149,3 @@ def test_promote_again_changes_nothing(desk: Desk, study: Study) -> None:
     again = desk.run("promote", "whole", "--json")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["changed"] is False
-
-
-def test_few_trials_are_allowed_and_said_to_give_no_verdict(desk: Desk, study: Study) -> None:
-    ran = desk.run("run", "--json", "name=few", *SHORT, "protocol.trials=1")
-    assert ran.returncode == 0, ran.stderr
-    assert "fewer than 6 trials" in ran.stderr
-    decision = json.loads(ran.stdout)
-    assert decision["outcome"] == "inconclusive"
-    enforced = desk.run("run", "name=few2", *SHORT, "protocol.trials=1", "policy.enforce=true")
-    assert enforced.returncode == 4
-
-
-def test_wrong_data_is_told_before_anything_is_left_behind(tmp_path: Path) -> None:
-    ran = Desk(tmp_path).run("run", *SHORT, "workload.data.rows=5000")
-    assert ran.returncode == 2
-    assert "1797" in ran.stderr.replace(",", "")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_policy_that_is_not_met_is_exit_code_3_when_enforced(desk: Desk, study: Study) -> None:
-    impossible = "policy.constraints=[{metric: quality/accuracy, against: absolute, min: 1.01}]"
-    ran = desk.run("run", "name=no", *SHORT, "protocol.trials=1", impossible, "policy.enforce=true")
-    assert ran.returncode == 3, ran.stdout + ran.stderr
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# interruptions
-
-
-def _until(lines: Iterator[str], wanted: str) -> None:
-    for line in lines:
-        if wanted in line:
-            return
-    pytest.fail(f"the program ended without saying {wanted!r}")
-
-
-def _wait_gone(processes: list[psutil.Process], seconds: float = 30) -> list[psutil.Process]:
-    return psutil.wait_procs(processes, timeout=seconds)[1]
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_while_measuring_keeps_what_was_measured(desk: Desk, study: Study, how: signal.Signals) -> None:
-    name = f"interrupted-{how.name.lower()}"
-    process = desk.start("run", f"name={name}", *LIGHT)
-    assert process.stderr is not None
-    _until(iter(process.stderr.readline, ""), "trial 2 of 6")
-    workers = psutil.Process(process.pid).children(recursive=True)
-    assert workers
-    process.send_signal(how)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    assert not _wait_gone(workers)
-    assert "Traceback" not in err
-    assert "interrupted" in out.lower()
-    tracker = desk.tracker()
-    loaded = load_study(tracker, name)
-    assert loaded.status == "KILLED"
-    assert loaded.study.status == "interrupted"
-    assert loaded.study.decision.outcome != "promote"
-    assert {tracker.client.get_run(run).info.status for run in loaded.arms.values()} == {"KILLED"}
-    assert len(load_measurement(tracker, loaded).turns) > 0
-
-
-def test_an_interruption_while_building_closes_the_runs(desk: Desk, study: Study) -> None:
-    process = desk.start("run", "name=early", *SHORT, "workload.model.train.seed=5")
-    assert process.stderr is not None
-    _until(iter(process.stderr.readline, ""), "epoch 1")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
-    runs = desk.tracker().client.search_runs([desk.tracker().experiment_id], "attributes.run_name = 'early'")
-    assert [run.info.status for run in runs] == ["KILLED"]
-
-
-def test_no_worker_outlives_a_killed_coordinator(desk: Desk, study: Study) -> None:
-    process = desk.start("run", "name=killed", *LIGHT)
-    assert process.stderr is not None
-    _until(iter(process.stderr.readline, ""), "trial 1 of 6")
-    workers = psutil.Process(process.pid).children(recursive=True)
-    assert workers
-    process.kill()
-    process.communicate(timeout=60)
-    assert not _wait_gone(workers)
-
-
-def test_a_killed_worker_is_said_and_gives_no_verdict(desk: Desk, study: Study) -> None:
-    process = desk.start("run", "name=wounded", *LIGHT)
-    assert process.stderr is not None
-    _until(iter(process.stderr.readline, ""), "trial 2 of 6")
-    deadline = time.monotonic() + 60
-    victims: list[Any] = []
-    while not victims and time.monotonic() < deadline:
-        victims = psutil.Process(process.pid).children()
-    os.kill(victims[-1].pid, signal.SIGKILL)  # the last one started: the variant
-    _, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err
-    assert "SIGKILL" in err
-    arm = load_study(desk.tracker(), "wounded").study.arm("onnx_int8_static")
-    assert arm.status == "incomplete"
-    assert arm.verdicts["latency/p50_ms"].call == "inconclusive"
-    assert "SIGKILL" in arm.verdicts["latency/p50_ms"].reason
