@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -136,3 +137,10 @@ def test_commands_that_are_named_exist(document: str, commands: set[str]) -> Non
     named = set(re.findall(r"`mlbench ([a-z]+)\b", (ROOT / document).read_text(encoding="utf-8")))
     assert {"run", "list", "show"} <= commands
     assert named - commands == set()
+
+
+def test_readme_shows_the_kept_study() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "make_default_study.py"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = readme[readme.index(script["BEGIN"]) : readme.index(script["END"]) + len(script["END"])]
+    assert shown == script["section"](script["kept"]()), "run: python docs/make_default_study.py"
