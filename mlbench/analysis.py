@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mlbench import statistics
 from mlbench.config import ProtocolConfig
+from mlbench.measurement.alone import disturbance
 from mlbench.records import (
     Arm,
     ArmResult,
@@ -136,7 +137,7 @@ def _withheld(name: str, baseline: str, measurement: Measurement, noise: Noise) 
         return "the study was interrupted before its planned end"
     if noise.level == "unusable":
         return f"the machine was unusable for measuring: {'; '.join(noise.evidence)}"
-    return ""
+    return disturbance(measurement.turns)
 
 
 def _result(arm: Arm, figures: Figures, measurement: Measurement, quality: Quality | None) -> ArmResult:

@@ -100,6 +100,17 @@ def warnings(config: StudyConfig) -> list[Notice]:
         for key, number in threads.items()
         if number > cores
     ]
+    several = [f"{key}={number}" for key, number in threads.items() if number > 1]
+    if several:
+        found.append(
+            Notice(
+                "multi-thread",
+                f"{', '.join(several)}: with several threads, fresh processes of one and the same arm differ several "
+                "times as much, and one process may change its speed in mid-run; intervals are wider, and the result "
+                "holds for this number of threads only",
+                "threads=1, or more trials (protocol=rigorous)",
+            )
+        )
     return found
 
 

@@ -241,6 +241,8 @@ class Turn:
         group: Calls per timed value.
         hardware: Figures for this turn by name (``rss_mib``, ``voluntary_switches``, ``involuntary_switches``,
             ``machine_busy_pct``, ``steal_pct``, ``cpu_pressure_pct``, ``energy_j`` ...); absent where not readable.
+            ``settle_ms`` is how long it took after the turn until all threads of the worker were seen asleep, and
+            ``awake`` is 1 where they never were.
     """
 
     trial: int

@@ -18,6 +18,7 @@ from mlbench.analysis import Figures, p50_verdict, turn_p50
 from mlbench.compose import Composition
 from mlbench.config import ProtocolConfig
 from mlbench.errors import MlbenchError
+from mlbench.measurement.alone import disturbance
 from mlbench.measurement.cpus import usable_cpus
 from mlbench.measurement.plan import make_plan
 from mlbench.noise import judge
@@ -43,7 +44,7 @@ class SelfCheck:
 
     Attributes:
         studies: Studies that count; the baseline and both arms were complete in them.
-        lost: Studies that do not count, because a worker was lost or the machine was unusable.
+        lost: Studies that do not count, because a worker was lost, the machine was unusable, or arms did not run alone.
         percent: Extra work of the slow arm.
         false_calls: Share of studies in which the twin was called faster or slower.
         detected: Share of studies in which the slow arm was called slower.
@@ -138,7 +139,7 @@ def check(studies: int, percent: float, seed: int, protocol: ProtocolConfig, mea
         measurement, noise = measure(seed + number)
         if not measurement.complete:
             break
-        if measurement.lost or noise.level == "unusable":
+        if measurement.lost or noise.level == "unusable" or disturbance(measurement.turns):
             lost += 1
             continue
         figures = Figures(measurement)

@@ -28,6 +28,7 @@ from mlbench.compose import Composition
 from mlbench.config import StudyConfig, TrackingConfig
 from mlbench.environment import environment
 from mlbench.errors import BuildError, ExitCode, MlbenchError
+from mlbench.measurement import alone
 from mlbench.measurement.coordinator import Coordinator
 from mlbench.measurement.cpus import usable_cpus
 from mlbench.measurement.plan import make_plan
@@ -251,7 +252,13 @@ def _conclude(
         arms=results,
         decision=_decision(config, results),
         noise=noise,
-        warnings=(*composition.warnings, *data_notes, *store_notes, *([loud] if loud else [])),
+        warnings=(
+            *composition.warnings,
+            *data_notes,
+            *store_notes,
+            *([loud] if loud else []),
+            *alone.notices(measurement.turns),
+        ),
         wall_seconds=round(wall_seconds, 3),
         energy_source=measurement.energy_source,
         status="finished" if measurement.complete else "interrupted",

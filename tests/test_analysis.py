@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -204,6 +205,22 @@ def test_interruption_and_an_unusable_machine_withhold_verdicts() -> None:
     assert noisy.verdicts["latency/p50_ms"].call == "inconclusive"
     assert "others used 3 CPUs" in noisy.verdicts["latency/p50_ms"].reason
     assert results(measurement, protocol, Noise("noisy"))["twice"].verdicts["latency/p50_ms"].call == "faster"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda turn: replace(turn, start_ns=turn.start_ns - 1), "began before the turn of"),
+        (lambda turn: replace(turn, hardware={"awake": 1.0}), "threads still ran when the next turn began"),
+    ],
+)
+def test_arms_that_did_not_run_alone_withhold_every_verdict(spoil: Callable[[Turn], Turn], reason: str) -> None:
+    measurement, protocol = measure()
+    found = results(replace(measurement, turns=tuple(spoil(turn) for turn in measurement.turns)), protocol)
+    for name in ("twice", "same", "slow"):
+        for verdict in found[name].verdicts.values():
+            assert (verdict.call, verdict.withheld) == ("inconclusive", True)
+            assert reason in verdict.reason
 
 
 def test_energy_counts_discarded_calls_and_is_absent_without_figures(found: dict[str, ArmResult]) -> None:

@@ -167,5 +167,14 @@ def test_more_threads_than_cores_are_allowed_with_a_warning(config: StudyConfig)
     assert [(notice.code, notice.message.partition(":")[0]) for notice in checks.warnings(many)] == [
         ("threads", f"threads={cores + 2}"),
         ("threads", f"variants.a.runtime.threads={cores + 1}"),
+        ("multi-thread", f"threads={cores + 2}, variants.a.runtime.threads={cores + 1}"),
     ]
-    assert checks.warnings(replace(config, threads=cores)) == []
+
+
+def test_a_study_with_several_threads_says_what_it_risks(config: StudyConfig) -> None:
+    one = RecipeConfig(runtime=RuntimeConfig(threads=1))
+    assert checks.warnings(replace(config, threads=1, variants={"a": one})) == []
+    several = RecipeConfig(runtime=RuntimeConfig(threads=2))
+    found = [notice for notice in checks.warnings(replace(config, variants={"a": several})) if notice.code != "threads"]
+    assert [notice.code for notice in found] == ["multi-thread"]
+    assert found[0].message.startswith("variants.a.runtime.threads=2: with several threads")

@@ -22,14 +22,16 @@ def study(seed: int, twin: float = 1.0, slow: float = 1.1, process: float = 0.0,
     random = np.random.default_rng(seed)
     factor = {BASELINE: 1.0, TWIN: twin, SLOW: slow}
     luck = {(arm, trial): np.exp(random.normal(0, process)) for arm in plan.arms for trial in range(plan.trials)}
-    turns = []
+    turns: list[Turn] = []
     for planned in plan.schedule:
         for position, arm in enumerate(planned.order):
             typical = 1e6 * factor[arm] * luck[arm, planned.trial] * np.exp(random.normal(0, rounds))
             timed = np.full(10, int(typical))
             wall = int(timed.sum())
+            start = turns[-1].end_ns if turns else 0
+            window = (start, start + wall)
             turns.append(
-                Turn(planned.trial, planned.round, position, arm, 1, 0, wall, wall, wall, np.zeros(0, np.int64), timed)
+                Turn(planned.trial, planned.round, position, arm, 1, *window, wall, wall, np.zeros(0, np.int64), timed)
             )
     workers = tuple(
         WorkerReport(arm, trial, 1, 1.0, 1.0, 1.0, 1.0, {"1": 1.0}, np.zeros(0, np.int64))

@@ -1,7 +1,8 @@
 """The coordinator: starts the workers of a trial, passes the turn from one to the next, and collects what they say.
 
-It sleeps in a blocking read while a worker measures, and exactly one worker runs at any time. Nothing that was
-measured is lost: whatever ends the measurement early, the turns so far are returned.
+It sleeps in a blocking read while a worker measures, and exactly one worker runs at any time: before the next one is
+spoken to, the threads of the last one are asleep. Nothing that was measured is lost: whatever ends the measurement
+early, the turns so far are returned.
 """
 
 from __future__ import annotations
@@ -159,6 +160,7 @@ class Coordinator:
         cpus = trial_cpus(self._plan.cpus, trial, live.arm.settings.threads)
         live.handle.post("load", inputs=directory, batch_size=self._plan.headline, cpus=cpus, **arm_message(live.arm))
         live.said.update(live.handle.answer(self._timeout)[0])
+        live.handle.settle()
 
     def _warm_up(self, live: _Live, condition: Condition) -> None:
         headline = condition.batch_size == self._plan.headline
@@ -170,6 +172,7 @@ class Coordinator:
             min_value_ns=self._plan.min_value_ns,
         )
         header, arrays = live.handle.answer(self._timeout + self._plan.warmup_seconds)
+        live.handle.settle()
         live.groups[condition.batch_size] = header["group"]
         if headline:
             live.warmup_ns = arrays["warmup_ns"]
@@ -193,6 +196,8 @@ class Coordinator:
         hardware = {name: float(value) for name, value in header["hardware"].items()}
         for probe in self._probes:
             hardware.update(probe.end(live.handle.pid))
+        settled = live.handle.settle()
+        hardware |= {"settle_ms": settled.ms, "awake": float(not settled.asleep)}
         live.peak_mib[str(condition.batch_size)] = hardware["peak_rss_mib"]
         self._turns.append(
             Turn(

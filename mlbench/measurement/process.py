@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
 from mlbench.errors import WorkerError
+from mlbench.measurement.settling import Settled, asleep, settle
 from mlbench.measurement.wire import Channel, ChannelClosedError, ChannelTimeoutError
 from mlbench.records import Arm
 
@@ -38,6 +40,10 @@ class WorkerHandle(Protocol):
         Raises:
             WorkerError: The worker refused, died, or did not answer in time.
         """
+        ...
+
+    def settle(self) -> Settled:
+        """After an answer: wait, for a bounded time and without spinning, until all of its threads sleep."""
         ...
 
     def stop(self) -> None:
@@ -98,6 +104,10 @@ class WorkerProcess:
         if not header.pop("ok"):
             raise WorkerError(str(header["error"]))
         return header, arrays
+
+    def settle(self) -> Settled:
+        """Wait until all threads sleep; see :class:`WorkerHandle`."""
+        return settle(partial(asleep, self.pid))
 
     def stop(self) -> None:
         """End the whole process group; see :class:`WorkerHandle`."""

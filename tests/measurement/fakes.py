@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlbench.errors import WorkerError
+from mlbench.measurement.settling import Settled
 from mlbench.records import Arm, Artifact, Recipe, RuntimeSettings, TensorSpec
 
 
@@ -45,6 +46,7 @@ class FakeHandle:
         self.fail_on: dict[str, str] = {}
         self.interrupt_on: str | None = None
         self.cpus: Any = None
+        self.settled = Settled(0.5, asleep=True)
 
     def post(self, command: str, **message: Any) -> None:
         assert not self.pending, "a command was sent while another one was unanswered"
@@ -86,6 +88,11 @@ class FakeHandle:
             "timed_ns": np.full(calls, self.call_ns),
         }
         return header, arrays
+
+    def settle(self) -> Settled:
+        assert not self.pending, "a worker that owes an answer cannot be asleep"
+        self.log.append(("settle", self.arm.name))
+        return self.settled
 
     def stop(self) -> None:
         self.stopped = True

@@ -7,8 +7,10 @@ import pytest
 from fakes import FakeClock, FakeHandle, make_arm
 
 from mlbench.config import ProtocolConfig, ScenarioConfig
+from mlbench.measurement.alone import disturbance
 from mlbench.measurement.coordinator import Coordinator
 from mlbench.measurement.plan import make_plan
+from mlbench.measurement.settling import Settled
 from mlbench.records import Arm, Measurement, Plan
 
 ARMS = [make_arm("baseline", "baseline"), make_arm("a"), make_arm("b")]
@@ -33,10 +35,12 @@ class Bench:
         self.spoil: dict[tuple[str, int], dict[str, str]] = {}  # (arm, n-th launch of it) -> command -> message
         self.interrupt: tuple[str, int, str] | None = None
         self.progress: list[tuple[int, float]] = []
+        self.settled: dict[str, Settled] = {}
 
     def launch(self, arm: Arm) -> FakeHandle:
         handle = FakeHandle(arm, self.log, self.clock)
         number = sum(other.arm.name == arm.name for other in self.handles)
+        handle.settled = self.settled.get(arm.name, handle.settled)
         handle.fail_on = self.spoil.get((arm.name, number), {})
         if self.interrupt is not None and self.interrupt[:2] == (arm.name, number):
             handle.interrupt_on = self.interrupt[2]
@@ -78,6 +82,27 @@ def test_exactly_one_worker_runs_at_any_time() -> None:
     turns = sorted(Bench().run().turns, key=lambda turn: turn.start_ns)
     for earlier, later in itertools.pairwise(turns):
         assert earlier.end_ns <= later.start_ns
+
+
+def test_the_threads_of_the_last_worker_sleep_before_the_next_is_spoken_to() -> None:
+    bench = Bench()
+    measurement = bench.run()
+    for index, entry in enumerate(bench.log):
+        if entry[0] in ("load", "warm_up", "turn"):
+            assert bench.log[index + 1] == ("settle", entry[1])
+    assert {(turn.hardware["settle_ms"], turn.hardware["awake"]) for turn in measurement.turns} == {(0.5, 0.0)}
+
+
+def test_a_worker_whose_threads_never_sleep_is_recorded_turn_by_turn() -> None:
+    bench = Bench()
+    bench.settled = {"a": Settled(250.0, asleep=False)}
+    measurement = bench.run()
+    assert {(turn.arm, turn.hardware["awake"]) for turn in measurement.turns} == {
+        ("baseline", 0.0),
+        ("a", 1.0),
+        ("b", 0.0),
+    }
+    assert disturbance(measurement.turns) == "threads still ran when the next turn began: a (18 of 18 turns)"
 
 
 def test_a_trial_is_one_fresh_worker_per_arm_and_ends_with_it() -> None:
@@ -190,3 +215,4 @@ def test_probes_are_read_around_every_turn_and_never_during_it() -> None:
         if entry[0] == "turn":
             assert bench.log[index - 1] == ("probe begin",)
             assert bench.log[index + 1] == ("probe end", 4711)
+            assert bench.log[index + 2] == ("settle", entry[1])  # its pool's idling is not the turn's

@@ -18,6 +18,7 @@ from fakes import make_arm
 from mlbench import registry
 from mlbench.config import ProtocolConfig, ScenarioConfig
 from mlbench.errors import WorkerError
+from mlbench.measurement.alone import disturbance
 from mlbench.measurement.coordinator import Coordinator
 from mlbench.measurement.cpus import usable_cpus
 from mlbench.measurement.plan import make_plan
@@ -172,6 +173,7 @@ def test_one_at_a_time_on_the_real_clock_and_faults_stay_with_their_arm() -> Non
     assert len(turns) == 2 * len(plan.schedule)
     assert all(one.end_ns <= other.start_ns for one, other in itertools.pairwise(turns))
     assert len({worker.pid for worker in measured.workers}) == 4  # a fresh process per arm and trial
+    assert disturbance(measured.turns) == ""
     assert all((turn.timed_ns > 0).all() for turn in turns)
     np.testing.assert_array_equal(measured.predictions[0].outputs, np.full((5, 3), 2.0))
     assert not psutil.Process().children()
