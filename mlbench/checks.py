@@ -77,6 +77,7 @@ def warnings(config: StudyConfig) -> list[Notice]:
                 f"protocol.trials={MIN_TRIALS} or more",
             )
         )
+    found += _raised_rounds(config.protocol)
     if not config.variants:
         found.append(
             Notice(
@@ -112,6 +113,23 @@ def warnings(config: StudyConfig) -> list[Notice]:
             )
         )
     return found
+
+
+def _raised_rounds(protocol: ProtocolConfig) -> list[Notice]:
+    from mlbench.measurement.sizing import with_percentiles
+
+    rounds = with_percentiles(protocol).rounds
+    if rounds == protocol.rounds:
+        return []
+    asked = ", ".join(protocol.percentiles)
+    return [
+        Notice(
+            "percentiles",
+            f"protocol.percentiles=[{asked}]: {rounds} rounds per trial instead of {protocol.rounds}, so that the "
+            "calls support it",
+            f"protocol.rounds={rounds} says the same, protocol.percentiles=[] leaves it out",
+        )
+    ]
 
 
 def _part(kind: registry.Kind, name: str, key: str) -> list[str]:

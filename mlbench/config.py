@@ -120,8 +120,10 @@ class ProtocolConfig:
 
     ``rounds``/``calls``/``discard`` apply to the headline batch size, the ``sweep_`` ones to every other batch size.
     ``pin_cpus`` keeps all workers of a trial on the same CPUs, as many as they have threads, others in every trial.
-    ``margin`` is the equivalence margin of p50 as a fraction, ``alpha`` the error rate of the verdicts. A worker that
-    gives no answer for ``turn_timeout_s`` is ended and its trial is lost.
+    ``margin`` is the equivalence margin of p50 and throughput as a fraction, ``tail_margin`` that of p95,
+    ``memory_margin`` that of peak memory; ``alpha`` is the error rate of the verdicts. The rounds are raised so that
+    all calls together support the ``percentiles`` asked for. A worker that gives no answer for ``turn_timeout_s`` is
+    ended and its trial is lost.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
@@ -137,7 +139,10 @@ class ProtocolConfig:
     warmup_seconds: Annotated[float, Ge(0)] = 0.5
     min_value_ms: Annotated[float, Ge(0)] = 1.0
     pin_cpus: bool = True
+    percentiles: tuple[Literal["p90", "p95", "p99", "p999"], ...] = ()
     margin: Annotated[float, Gt(0), Lt(1)] = 0.03
+    tail_margin: Annotated[float, Gt(0), Lt(1)] = 0.20
+    memory_margin: Annotated[float, Gt(0), Lt(1)] = 0.05
     alpha: Annotated[float, Gt(0), Le(0.5)] = 0.05
     turn_timeout_s: Annotated[float, Gt(0)] = 300.0
 

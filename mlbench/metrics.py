@@ -13,6 +13,10 @@ Direction = Literal["lower", "higher", "none"]
 """Which is better; ``none`` where neither is in itself."""
 
 
+PERCENTILES: dict[str, float] = {"p90": 0.90, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+"""Percentiles of single calls, by name: each is the metric ``latency/<name>_ms`` where the sample supports it."""
+
+
 @dataclass(frozen=True, slots=True)
 class MetricInfo:
     """One metric.
@@ -90,6 +94,7 @@ METRICS: tuple[MetricInfo, ...] = (
         "latency/p95_ms", "ms", "lower", "95th percentile of single calls at the headline batch size.", verdict=True
     ),
     MetricInfo("latency/p99_ms", "ms", "lower", "99th percentile of single calls at the headline batch size."),
+    MetricInfo("latency/p999_ms", "ms", "lower", "99.9th percentile of single calls at the headline batch size."),
     MetricInfo("latency/mean_ms", "ms", "lower", "Mean time of one call at the headline batch size, typical trial."),
     MetricInfo(
         "latency/load_ms", "ms", "lower", "Loading the artifact in a fresh process, after the runtime's own import."
@@ -141,6 +146,12 @@ METRICS: tuple[MetricInfo, ...] = (
     ),
     MetricInfo(
         "vs_baseline/speedup_throughput", "ratio", "higher", "Throughput of the arm over that of the baseline, paired."
+    ),
+    MetricInfo(
+        "vs_baseline/cpu_ratio_p50",
+        "ratio",
+        "lower",
+        "CPU time per call of the arm over that of the baseline, paired by round: what p50 is held against.",
     ),
     MetricInfo(
         "vs_baseline/peak_rss_ratio", "ratio", "lower", "Peak memory of the arm over that of the baseline, by trial."

@@ -118,6 +118,8 @@ def _singular(bare: Any, constraints: Sequence[Any]) -> str:
 
 
 def _plural(bare: Any, constraints: Sequence[Any]) -> str:
+    if typing.get_origin(bare) is Literal:
+        return "names out of " + ", ".join(str(choice) for choice in typing.get_args(bare))
     return _SCALARS[bare][1] + _bounds(constraints) if bare in _SCALARS else "mappings"
 
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mlbench import statistics
-from mlbench.analysis import Figures, p50_verdict, turn_p50
+from mlbench.comparison import p50_verdict
 from mlbench.compose import Composition
 from mlbench.config import ProtocolConfig
 from mlbench.errors import MlbenchError
+from mlbench.figures import Figures, turn_p50
 from mlbench.measurement.alone import disturbance
 from mlbench.measurement.cpus import usable_cpus
 from mlbench.measurement.plan import make_plan

@@ -3,72 +3,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import make_arm
+from measured import ARMS, measure
 
 from mlbench.analysis import analyse
-from mlbench.config import ProtocolConfig, ScenarioConfig
-from mlbench.measurement.plan import make_plan
-from mlbench.records import ArmResult, Estimate, LostTrial, Measurement, Noise, Quality, Turn, WorkerReport
+from mlbench.config import ProtocolConfig
+from mlbench.records import ArmResult, Estimate, LostTrial, Measurement, Noise, Quality, Turn
 
-ARMS = [make_arm("baseline", "baseline"), make_arm("twice"), make_arm("same"), make_arm("slow")]
-FACTOR = {"baseline": 1.0, "twice": 0.5, "same": 1.0, "slow": 1.1}
-PEAK = {"baseline": 100.0, "twice": 50.0, "same": 100.0, "slow": 100.0}
 QUIET = Noise("quiet")
-
-
-def measure(
-    trials: int = 8,
-    batch_sizes: tuple[int, ...] = (1, 8),
-    rounds: int = 10,
-    hardware: dict[str, float] | None = None,
-    cpu: float = 1.0,
-) -> tuple[Measurement, ProtocolConfig]:
-    """Calls of 2 ms an item on the baseline, 2 % noise on each; the variants' factors are exact."""
-    protocol = ProtocolConfig(trials=trials, rounds=rounds)
-    plan = make_plan([arm.name for arm in ARMS], "baseline", ScenarioConfig(batch_sizes=batch_sizes), protocol, 0)
-    random = np.random.default_rng(1)
-    turns, clock = [], 0
-    for planned in plan.schedule:
-        condition = next(c for c in plan.conditions if c.batch_size == planned.batch_size)
-        for position, arm in enumerate(planned.order):
-            typical = 2e6 * planned.batch_size * FACTOR[arm]
-            timed = (typical * np.exp(random.normal(0, 0.02, condition.calls))).astype(np.int64)
-            discarded = np.full(condition.discard, int(2 * typical))
-            wall = int(timed.sum())
-            start, clock = clock, clock + wall + int(discarded.sum())
-            turns.append(
-                Turn(
-                    planned.trial,
-                    planned.round,
-                    position,
-                    arm,
-                    planned.batch_size,
-                    start,
-                    clock,
-                    int(cpu * wall) if arm == "twice" else wall,
-                    wall,
-                    discarded,
-                    timed,
-                    hardware=hardware or {},
-                )
-            )
-    workers = tuple(
-        WorkerReport(
-            arm.name,
-            trial,
-            1,
-            load_ms=10.0,
-            first_call_ms=5.0,
-            import_rss_mib=20.0,
-            load_peak_mib=30.0,
-            peak_mib={str(size): PEAK[arm.name] + size for size in batch_sizes},
-            warmup_ns=np.full(30, 10**9),
-            effective={"runtime": "fake"},
-        )
-        for trial in range(trials)
-        for arm in ARMS
-    )
-    return Measurement(plan, tuple(turns), workers, ()), protocol
 
 
 def results(measurement: Measurement, protocol: ProtocolConfig, noise: Noise = QUIET) -> dict[str, ArmResult]:
@@ -103,6 +44,12 @@ def test_discarded_calls_and_warm_up_never_count(found: dict[str, ArmResult]) ->
     assert found["baseline"].metrics["latency/mean_ms"].value == pytest.approx(2.0, rel=0.01)
 
 
+def test_a_percentile_that_was_asked_for_is_there() -> None:
+    measurement, protocol = measure(trials=6, rounds=2, batch_sizes=(1,), percentiles=("p99",))
+    arm = results(measurement, protocol)["baseline"]
+    assert arm.metrics["latency/p99_ms"].value == pytest.approx(2 * np.exp(2.326 * 0.02), rel=0.01)
+
+
 def test_speedup_is_the_inverse_of_the_ratio_with_its_bounds(found: dict[str, ArmResult]) -> None:
     speedup = found["twice"].metrics["vs_baseline/speedup_p50"]
     ratio = found["twice"].verdicts["latency/p50_ms"].ratio
@@ -112,6 +59,15 @@ def test_speedup_is_the_inverse_of_the_ratio_with_its_bounds(found: dict[str, Ar
     assert speedup.high is not None
     assert speedup.low == pytest.approx(1 / ratio.high)  # type: ignore[operator]
     assert speedup.low < 2.0 < speedup.high
+
+
+def test_cpu_time_has_an_estimate_of_its_own_beside_wall_time() -> None:
+    arm = results(*measure(cpu=0.9))["twice"]
+    ratio = arm.metrics["vs_baseline/cpu_ratio_p50"]
+    assert ratio == arm.verdicts["latency/p50_ms"].cpu_ratio
+    assert ratio.value == pytest.approx(0.45, rel=0.01)
+    assert arm.metrics["vs_baseline/speedup_p50"].value == pytest.approx(2.0, rel=0.01)
+    assert arm.metrics["cpu/time_per_call_ms"].value == pytest.approx(0.9, rel=0.01)
 
 
 def test_series_go_over_the_batch_sizes(found: dict[str, ArmResult]) -> None:
@@ -133,6 +89,8 @@ def test_unsupported_percentiles_are_absent_with_the_reason() -> None:
     assert "latency/p99_ms" not in arm.metrics
     assert "120 calls" in arm.absent["latency/p99_ms"]
     assert "473" in arm.absent["latency/p99_ms"]
+    assert "4742" in arm.absent["latency/p999_ms"]
+    assert "protocol.percentiles=[p999]" in arm.absent["latency/p999_ms"]
     assert "latency/p95_ms" not in arm.verdicts  # 20 calls a trial do not support one
 
 

@@ -160,6 +160,14 @@ def test_too_few_trials_are_allowed_with_a_warning(config: StudyConfig) -> None:
     assert checks.warnings(replace(config, protocol=ProtocolConfig(trials=6))) == []
 
 
+def test_rounds_raised_for_a_percentile_are_told(config: StudyConfig) -> None:
+    (notice,) = checks.warnings(replace(config, protocol=ProtocolConfig(percentiles=("p99", "p999"))))
+    assert notice.message == (
+        "protocol.percentiles=[p99, p999]: 48 rounds per trial instead of 20, so that the calls support it"
+    )
+    assert checks.warnings(replace(config, protocol=ProtocolConfig(percentiles=("p99",)))) == []
+
+
 def test_more_threads_than_cores_are_allowed_with_a_warning(config: StudyConfig) -> None:
     cores = len(os.sched_getaffinity(0))
     greedy = RecipeConfig(runtime=RuntimeConfig(threads=cores + 1))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mlbench.config import ProtocolConfig, ScenarioConfig
+from mlbench.measurement.sizing import with_percentiles
 from mlbench.records import Condition, Plan, Round
 
 
@@ -27,7 +28,8 @@ def make_plan(
         arms: Their names.
         baseline: Name of one of them.
         scenario: The batch sizes.
-        protocol: Trials, rounds, calls; ``pin_cpus`` says whether ``cpus`` are used.
+        protocol: Trials, rounds, calls; ``pin_cpus`` says whether ``cpus`` are used. Rounds are raised to what
+            ``percentiles`` needs.
         seed: Of the random order.
         cpus: CPUs that this process may use.
 
@@ -36,6 +38,7 @@ def make_plan(
     """
     if baseline not in arms or len(set(arms)) != len(arms):
         raise ValueError(f"the baseline {baseline!r} must be one of the arms, each named once: {list(arms)}")
+    protocol = with_percentiles(protocol)
     conditions = tuple(
         Condition(size, protocol.rounds, protocol.discard, protocol.calls)
         if index == 0

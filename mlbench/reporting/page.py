@@ -238,7 +238,8 @@ def _confusions(q: Quality) -> tuple[tuple[str, str, int], ...]:
 
 def latencies(study: Study) -> Table | None:
     """Latency figures beside those of the arm table."""
-    return _others(study, ("latency/p90_ms", "latency/mean_ms", "latency/first_call_ms", "cpu/time_per_call_ms"))
+    single = ("latency/p90_ms", "latency/p999_ms", "latency/mean_ms", "latency/first_call_ms")
+    return _others(study, (*single, "cpu/time_per_call_ms", "vs_baseline/cpu_ratio_p50"))
 
 
 def resources(study: Study) -> Table | None:
@@ -254,7 +255,7 @@ def _others(study: Study, wanted: tuple[str, ...]) -> Table | None:
     names = [name for name in wanted if name in units]
     if not names:
         return None
-    heads = tuple(f"{text.metric_name(name)} {units[name]}".strip() for name in names)
+    heads = tuple(f"{text.metric_name(name)} {units[name]}".removesuffix(" ratio").strip() for name in names)
     found = [(arm.name, tuple(_metric(arm, name) for name in names)) for arm in study.arms if arm.metrics]
     return Table(heads, tuple(found))
 

@@ -34,6 +34,7 @@ _METRIC_NAMES = {
     "memory/disk_mib": "size on disk",
     "cpu/utilization_pct": "CPU use",
     "cpu/time_per_call_ms": "CPU time per call",
+    "vs_baseline/cpu_ratio_p50": "CPU time over the baseline's",
     "gpu/utilization_pct": "GPU use",
     "gpu/power_w": "GPU power",
     "energy/joules_per_sample": "energy per sample",

@@ -61,6 +61,12 @@ def test_headline_is_the_first_batch_size_and_largest_is_the_largest() -> None:
     assert (made.headline, made.largest, made.batch_sizes) == (4, 32, (4, 32, 8))
 
 
+def test_rounds_are_raised_for_a_percentile_that_was_asked_for() -> None:
+    made = make_plan(ARMS, "baseline", ScenarioConfig(), ProtocolConfig(percentiles=("p999",)), 0)
+    assert made.conditions[0].rounds == 48
+    assert sum(1 for planned in made.schedule if planned.batch_size == 1) == 480
+
+
 def test_plan_survives_json() -> None:
     made = make_plan(ARMS, "baseline", ScenarioConfig(), ProtocolConfig(), 0, cpus=(0, 2))
     assert from_json(Plan, to_json(made)) == made

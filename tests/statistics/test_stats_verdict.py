@@ -62,6 +62,28 @@ def test_refuses_what_cannot_be_paired(baseline: object, variant: object, messag
         paired_log_ratios(baseline, variant)
 
 
+shapes = st.tuples(st.integers(1, 12), st.integers(1, 12))
+
+
+@given(shapes, shapes)
+def test_unequal_counts_always_raise(one: tuple[int, int], other: tuple[int, int]) -> None:
+    if one != other:
+        with pytest.raises(ValueError, match="cannot be paired"):
+            paired_log_ratios(np.ones(one), np.ones(other))
+
+
+@given(medians, st.randoms())
+def test_swapping_the_arms_turns_the_sign_and_the_order_of_rounds_is_nothing(
+    values: np.ndarray, random: object
+) -> None:
+    baseline, variant = values, values[::-1]
+    expected = paired_log_ratios(baseline, variant)
+    assert paired_log_ratios(variant, baseline) == pytest.approx(-expected, abs=1e-12)
+    rounds = list(range(values.shape[1]))
+    random.shuffle(rounds)
+    assert paired_log_ratios(baseline[:, rounds], variant[:, rounds]) == pytest.approx(expected, abs=1e-12)
+
+
 @given(medians, st.floats(1e-3, 1e3))
 def test_a_common_factor_changes_nothing(values: np.ndarray, factor: float) -> None:
     baseline, variant = values, values[::-1]

@@ -1,0 +1,127 @@
+"""Variants against the baseline: a verdict on each metric, and the figures that show by how much they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mlbench import statistics
+from mlbench.config import ProtocolConfig
+from mlbench.figures import Figures, Floats, turn_cpu, turn_p50
+from mlbench.metrics import PERCENTILES
+from mlbench.records import ArmResult, Estimate, SeriesPoint, Verdict, WorkerReport
+
+P50, P95 = "latency/p50_ms", "latency/p95_ms"
+THROUGHPUT, PEAK_MEMORY = "throughput/samples_per_s", "memory/peak_rss_mib"
+
+
+def peak_mib(worker: WorkerReport) -> float:
+    """Peak resident memory over all batch sizes."""
+    return max(worker.peak_mib.values())
+
+
+def p50_verdict(figures: Figures, baseline: str, name: str, protocol: ProtocolConfig) -> Verdict:
+    """The verdict on p50 of one arm by itself, before Holm, over the trials that both arms have completed."""
+    headline = figures.plan.headline
+    return statistics.compare(
+        figures.ratios(name, baseline, headline, turn_p50),
+        metric=P50,
+        margin=protocol.margin,
+        alpha=protocol.alpha,
+        cpu_log_ratios=figures.ratios(name, baseline, headline, turn_cpu),
+    )
+
+
+def verdicts(
+    figures: Figures, baseline: str, variants: Sequence[str], protocol: ProtocolConfig
+) -> dict[str, dict[str, Verdict]]:
+    """Verdicts by metric and arm, Holm over the variants of each metric; each kind of metric has its own margin."""
+    found: dict[str, dict[str, Verdict]] = {P50: {}, P95: {}, THROUGHPUT: {}, PEAK_MEMORY: {}}
+    for name in variants:
+        if figures.trials(name, baseline):
+            for verdict in _of(figures, baseline, name, protocol):
+                found[verdict.metric][name] = verdict
+    return {metric: statistics.holm(calls, protocol.alpha) for metric, calls in found.items()}
+
+
+def _of(figures: Figures, baseline: str, name: str, protocol: ProtocolConfig) -> list[Verdict]:
+    """Every verdict that one variant's trials can give, before Holm."""
+    trials = figures.trials(name, baseline)
+    found = [
+        p50_verdict(figures, baseline, name, protocol),
+        # items per second: the reciprocal of time per call
+        statistics.compare(
+            -figures.ratios(name, baseline, figures.plan.largest, turn_p50),
+            metric=THROUGHPUT,
+            margin=protocol.margin,
+            alpha=protocol.alpha,
+            lower_is_better=False,
+        ),
+        statistics.compare(
+            _peaks(figures, name, trials) - _peaks(figures, baseline, trials),
+            metric=PEAK_MEMORY,
+            margin=protocol.memory_margin,
+            alpha=protocol.alpha,
+        ),
+    ]
+    mine, theirs = (figures.tails(arm, PERCENTILES["p95"], trials) for arm in (name, baseline))
+    if mine is not None and theirs is not None:
+        found.append(
+            statistics.compare(np.log(mine / theirs), metric=P95, margin=protocol.tail_margin, alpha=protocol.alpha)
+        )
+    return found
+
+
+def _peaks(figures: Figures, name: str, trials: Sequence[int]) -> Floats:
+    """Logarithms of peak memory, shape (trials,)."""
+    return np.log([peak_mib(figures.worker(name, trial)) for trial in trials])
+
+
+def against_baseline(
+    result: ArmResult,
+    baseline: ArmResult,
+    found: Mapping[str, Verdict],
+    figures: Figures,
+    protocol: ProtocolConfig,
+) -> ArmResult:
+    """The result with its verdicts and the figures against the baseline that MLflow's charts draw."""
+    metrics = dict(result.metrics)
+    for metric, name in {P50: "speedup_p50", P95: "speedup_p95"}.items():
+        if metric in found:
+            metrics[f"vs_baseline/{name}"] = _inverse(_ratio(found[metric]))
+    for metric, name in {THROUGHPUT: "speedup_throughput", PEAK_MEMORY: "peak_rss_ratio"}.items():
+        if metric in found:
+            metrics[f"vs_baseline/{name}"] = _ratio(found[metric])
+    cpu = found[P50].cpu_ratio if P50 in found else None
+    if cpu is not None:
+        metrics["vs_baseline/cpu_ratio_p50"] = cpu
+    if result.quality is not None:
+        metrics |= {f"vs_baseline/{name}_delta": estimate for name, estimate in result.quality.deltas.items()}
+    metrics["vs_baseline/disk_ratio"] = Estimate(
+        metrics["memory/disk_mib"].value / baseline.metrics["memory/disk_mib"].value, n=1, unit="ratio"
+    )
+    points = []
+    for size in sorted(figures.plan.batch_sizes) if figures.trials(result.name, baseline.name) else ():
+        ratios = figures.ratios(result.name, baseline.name, size, turn_p50)
+        verdict = statistics.compare(ratios, metric="by_batch/p50_ms", margin=protocol.margin, alpha=protocol.alpha)
+        points.append(SeriesPoint(size, _inverse(_ratio(verdict))))
+    series = {**result.series, "by_batch/speedup_p50": tuple(points)}
+    return replace(result, verdicts=dict(found), metrics=metrics, series=series)
+
+
+def _ratio(verdict: Verdict) -> Estimate:
+    """The verdict's ratio: there is one wherever both arms have a whole trial."""
+    assert verdict.ratio is not None
+    return verdict.ratio
+
+
+def _inverse(ratio: Estimate) -> Estimate:
+    """The speed-up: baseline over variant."""
+    return replace(
+        ratio,
+        value=1.0 / ratio.value,
+        low=None if ratio.high is None else 1.0 / ratio.high,
+        high=None if ratio.low is None else 1.0 / ratio.low,
+    )
