@@ -240,6 +240,7 @@ def _conclude(
     loud = machine_noise.notice(noise)
     data_notes = (Notice("data", note) for note in workload.info.data.notes)
     store_notes = (Notice("cache", note) for note in store.notices)
+    step_notes = _step_notices(arms)
     return Study(
         name=name,
         created=created.isoformat(timespec="seconds"),
@@ -256,6 +257,7 @@ def _conclude(
             *composition.warnings,
             *data_notes,
             *store_notes,
+            *step_notes,
             *([loud] if loud else []),
             *alone.notices(measurement.turns),
         ),
@@ -263,6 +265,16 @@ def _conclude(
         energy_source=measurement.energy_source,
         status="finished" if measurement.complete else "interrupted",
     )
+
+
+def _step_notices(arms: Sequence[Arm]) -> list[Notice]:
+    """What steps said of their own result that the reader must know; once where arms share the step."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for arm in arms:
+        for step in arm.artifact.steps:
+            if "notice" in step.changed:
+                found.setdefault((step.fingerprint, f"{step.name}: {step.changed['notice']}"), []).append(arm.name)
+    return [Notice("step", f"{', '.join(names)}: {text}") for (_, text), names in found.items()]
 
 
 def _qualities(config: StudyConfig, workload: Workload, measurement: Measurement) -> dict[str, Quality]:

@@ -11,14 +11,14 @@ from annotated_types import Ge, Gt, Le
 from mlbench.errors import BuildError
 from mlbench.records import Artifact
 from mlbench.variants import BuildContext, Built
+from mlbench.variants.closeness import BATCH_SIZES, require_close
+from mlbench.variants.onnx_files import FILE, outputs_of
 
 if TYPE_CHECKING:
     from torch import nn
 
     from mlbench.workloads import Split
 
-FILE = "model.onnx"
-_CHECKED_BATCHES = (1, 2, 7, 32)
 _LOGGERS = ("torch", "onnxscript", "onnx_ir", "onnx")
 
 
@@ -62,17 +62,25 @@ class ExportOnnx:
         import onnx
 
         from mlbench.runtimes.torch_module import load_module
+        from mlbench.workloads.training import call
 
         module = load_module(artifact)
         path = out / FILE
         _export(module, artifact, context.workload.data.train, params, path)
-        difference = _compare(module, path, context.workload.data.validation, params.tolerance)
+        difference = require_close(
+            self.name,
+            "exported",
+            outputs_of(path),
+            lambda inputs: call(module, inputs),
+            context.workload.data.validation,
+            params.tolerance,
+        )
         graph = onnx.load(path)
         changed = {
             "opset": next(item.version for item in graph.opset_import if item.domain in ("", "ai.onnx")),
             "nodes": len(graph.graph.node),
             "max_abs_diff": difference,
-            "checked_batch_sizes": list(_CHECKED_BATCHES),
+            "checked_batch_sizes": list(BATCH_SIZES),
         }
         kinds = sorted({str(weight.dtype).removeprefix("torch.") for weight in module.parameters()})
         return Built("onnx", FILE, changed, {"precision": ", ".join(kinds)})
@@ -103,39 +111,3 @@ def _export(module: nn.Module, artifact: Artifact, train: Split, params: ExportO
         except Exception as error:  # the exporter's errors have no common base
             said = captured.last()
             raise BuildError(ExportOnnx.name, f"{error}{f' (before that: {said})' if said else ''}") from error
-
-
-def _compare(module: nn.Module, path: Path, validation: Split, tolerance: float) -> float:
-    """Largest absolute difference of any output, over several batch sizes.
-
-    Raises:
-        BuildError: It is too large, or a batch size is not answered.
-    """
-    import numpy as np
-    import onnxruntime as ort
-
-    from mlbench.workloads.training import call
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    known = {item.name for item in session.get_inputs()}
-    worst = 0.0
-    for size in _CHECKED_BATCHES:
-        inputs = {name: np.ascontiguousarray(array[:size]) for name, array in validation.inputs.items()}
-        results = session.run(None, {name: array for name, array in inputs.items() if name in known})
-        for ours, theirs in zip(results, call(module, inputs), strict=True):
-            if ours.shape != theirs.shape:
-                raise BuildError(
-                    ExportOnnx.name,
-                    f"the exported model gives shape {list(ours.shape)} for {size} items, not {list(theirs.shape)}",
-                )
-            difference = float(np.abs(ours.astype(np.float64) - theirs.astype(np.float64)).max())
-            if not difference <= tolerance * max(1.0, float(np.abs(theirs).max())):
-                raise BuildError(
-                    ExportOnnx.name,
-                    f"the exported model's outputs differ from the source's by up to {difference:.3g} at batch size "
-                    f"{size}, more than the tolerance {tolerance:g}",
-                )
-            worst = max(worst, difference)
-    return worst

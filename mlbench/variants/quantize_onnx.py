@@ -13,8 +13,8 @@ from mlbench.errors import BuildError
 from mlbench.records import Artifact
 from mlbench.variants import BuildContext, Built
 from mlbench.variants.cpu import instruction_set
+from mlbench.variants.onnx_files import FILE, answer_of, operators
 
-_PREPARED = "model.onnx"  # Optimum names its result after it
 _LOGGERS = ("optimum", "transformers", "onnxruntime", "root")
 _CALIBRATION_BATCH = 32
 _WITHOUT_VNNI = ("avx2", "avx512")
@@ -131,6 +131,26 @@ class QuantizeOnnxStatic:
         return _quantize(self.name, artifact, params, context, out)
 
 
+def _unsuited(operators: dict[str, int], *, static: bool) -> str:
+    """The rule for which graphs which way is made, where this graph is of the other kind; otherwise empty.
+
+    Convolutions have no fast kernel for ranges found at run time; attention has activations whose range a calibration
+    does not catch.
+    """
+    convolutions = sum(count for name, count in operators.items() if "Conv" in name)
+    if not static and convolutions:
+        return (
+            f"the graph has {convolutions} convolutions, which are often slower with ranges found at run time than in "
+            "float32; quantize_onnx_static is made for them"
+        )
+    if static and not convolutions and operators.get("Softmax", 0) + operators.get("Attention", 0):
+        return (
+            "the graph is a transformer, whose accuracy often suffers from calibrated ranges; quantize_onnx_dynamic "
+            "with per_channel is made for it"
+        )
+    return ""
+
+
 def _preset(step: str, asked: InstructionSet) -> Any:
     if asked != "auto":
         return asked
@@ -152,7 +172,7 @@ def _quantize(
 
     work = out / "work"
     work.mkdir()
-    prepared = work / _PREPARED
+    prepared = work / FILE  # Optimum names its result after it
     source = Path(artifact.path) / artifact.entry
     data = context.workload.data
     changed: dict[str, Any] = {}
@@ -170,13 +190,16 @@ def _quantize(
         except Exception as error:  # Optimum and ONNX Runtime raise what they like
             said = captured.last(3)
             raise BuildError(step, f"{type(error).__name__}: {error}{f' ({said})' if said else ''}") from error
-    (work / "out" / _PREPARED).rename(out / _PREPARED)
-    changed["quantized_nodes"] = count_quantized(out / _PREPARED)
+    (work / "out" / FILE).rename(out / FILE)
+    changed["quantized_nodes"] = count_quantized(out / FILE)
     if not changed["quantized_nodes"]:
         raise BuildError(step, "no node was quantized; the graph has none that ONNX Runtime's quantizer knows")
-    changed |= against_source(_answer(source), _answer(out / _PREPARED), data.validation)
+    changed |= against_source(answer_of(source), answer_of(out / FILE), data.validation)
+    notice = _unsuited(operators(source), static=isinstance(params, QuantizeOnnxStaticParams))
+    if notice:
+        changed["notice"] = notice
     _remove(work)
-    return Built("onnx", _PREPARED, changed, {"precision": "int8"})
+    return Built("onnx", FILE, changed, {"precision": "int8"})
 
 
 def _prepare(source: Path, target: Path) -> bool:
@@ -253,17 +276,6 @@ def count_quantized(path: Path) -> dict[str, int]:
         if integer or (not converts and set(node.input[:2]) <= dequantized):
             counts[node.op_type] += 1
     return dict(sorted(counts.items()))
-
-
-def _answer(path: Path) -> Any:
-    """A function from inputs to the first output, through ONNX Runtime."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names = {item.name for item in session.get_inputs()}
-    return lambda inputs: session.run(None, {name: array for name, array in inputs.items() if name in names})[0]
 
 
 def _remove(directory: Path) -> None:

@@ -74,3 +74,26 @@ def noisy() -> nn.Module:
 def narrow() -> nn.Module:
     """One hidden unit: nothing left to remove."""
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))
+
+
+class Attentive(nn.Module):
+    """A small BERT with random weights; each row of the image is a token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from transformers import BertConfig, BertModel
+
+        config = BertConfig(
+            vocab_size=8, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
+        )
+        self.embed = nn.Linear(8, 32)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        hidden = self.bert(inputs_embeds=self.embed(image.squeeze(1))).last_hidden_state
+        return self.head(hidden.mean(1))
+
+
+def attentive() -> nn.Module:
+    return Attentive()

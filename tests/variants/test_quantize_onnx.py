@@ -20,6 +20,7 @@ from mlbench.variants.quantize_onnx import (
     QuantizeOnnxDynamicParams,
     QuantizeOnnxStatic,
     QuantizeOnnxStaticParams,
+    _unsuited,
     count_quantized,
 )
 from mlbench.workloads import Workload
@@ -219,3 +220,23 @@ def test_a_dequantized_bias_or_weight_alone_is_no_quantized_node(tmp_path: Path)
     graph = helper.make_graph(nodes, "g", [], [helper.make_tensor_value_info("after", TensorProto.FLOAT, None)])
     onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
     assert count_quantized(tmp_path / "m.onnx") == {"Gemm": 1}
+
+
+@pytest.mark.parametrize(
+    ("operators", "static", "words"),
+    [
+        ({"Conv": 4, "Gemm": 2}, False, "4 convolutions"),
+        ({"Conv": 4, "Gemm": 2}, True, ""),
+        ({"MatMul": 8, "Softmax": 2}, True, "transformer"),
+        ({"MatMul": 8, "Softmax": 2}, False, ""),
+        ({"Gemm": 2}, True, ""),
+    ],
+)
+def test_what_does_not_suit_the_graph_is_said(operators: dict[str, int], static: bool, words: str) -> None:
+    said = _unsuited(operators, static=static)
+    assert (words in said) if words else said == ""
+
+
+def test_the_notice_is_in_the_record(built: Callable[..., Artifact]) -> None:
+    assert "quantize_onnx_static is made for them" in built(EXPORT, DYNAMIC).steps[1].changed["notice"]
+    assert "notice" not in built(EXPORT, STATIC).steps[1].changed
