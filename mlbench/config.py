@@ -47,11 +47,16 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
-    """The workload's dataset: a registered source, its options, and how it is split (stratified, seeded)."""
+    """The workload's dataset: a registered source, its options, and how it is split (stratified, seeded).
+
+    ``classes`` gives the names of the classes in the order of the model's outputs. The fractions say how large the
+    splits are that the source does not name.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     source: str
     options: dict[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] | None = None
     rows: PositiveInt | None = None
     test_fraction: Fraction = 0.4
     validation_fraction: Fraction = 0.12

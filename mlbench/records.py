@@ -24,6 +24,10 @@ T = TypeVar("T")
 Role = Literal["baseline", "variant", "incumbent"]
 Call = Literal["faster", "slower", "equivalent", "inconclusive"]
 Scalar = str | int | float | bool | None
+LabelKind = Literal["class", "multi_hot", "number", "token"]
+"""What the labels of a task are: class indices (items,), zeros and ones (items, classes), numbers (items,), or class
+indices (items, tokens) where :data:`IGNORED` marks tokens that do not count."""
+IGNORED = -100
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -132,7 +136,15 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class DataInfo:
-    """The dataset as used: where from, how split, and a digest of the bytes."""
+    """The dataset as used: where from, how split, and a digest of the bytes.
+
+    Attributes:
+        rows: Items by split.
+        classes: Names of the classes; empty where labels are numbers.
+        class_counts: How often each class occurs, by split and class name.
+        inputs: What the model takes.
+        columns: The source's columns or arrays by name, with their types as they were read.
+    """
 
     source: str
     digest: str
@@ -141,6 +153,7 @@ class DataInfo:
     class_counts: dict[str, dict[str, int]]
     inputs: tuple[TensorSpec, ...]
     notes: tuple[str, ...] = ()
+    columns: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,12 +315,12 @@ class Predictions:
 
     Attributes:
         outputs: First output of the model, shape (rows, classes) for classification.
-        labels: True labels as class indices, shape (rows,).
+        labels: True labels, of the kind that the task declares; class indices of shape (rows,) for classification.
     """
 
     arm: str
     outputs: npt.NDArray[np.float64] = field(compare=False)
-    labels: npt.NDArray[np.int64] = field(compare=False)
+    labels: npt.NDArray[Any] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

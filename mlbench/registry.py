@@ -84,6 +84,38 @@ _BUILTIN: tuple[Entry, ...] = (
         "dataset", "npz", "mlbench.workloads.datasets:Npz", "a NumPy archive with one array per input and one of labels"
     ),
     _builtin(
+        "dataset",
+        "sklearn",
+        "mlbench.workloads.datasets:SklearnSets",
+        "a table that comes with scikit-learn: breast_cancer, diabetes, digits, iris, wine",
+        ("sklearn",),
+    ),
+    _builtin("dataset", "csv", "mlbench.workloads.files:Csv", "CSV files, columns as inputs and labels"),
+    _builtin(
+        "dataset",
+        "parquet",
+        "mlbench.workloads.files:Parquet",
+        "Parquet files, columns as inputs and labels",
+        ("pyarrow",),
+    ),
+    _builtin("dataset", "jsonl", "mlbench.workloads.files:JsonLines", "JSON Lines files, keys as inputs and labels"),
+    _builtin(
+        "dataset",
+        "images",
+        "mlbench.workloads.images:Images",
+        "images in folders, one for each class",
+        ("PIL",),
+        "images",
+    ),
+    _builtin(
+        "dataset",
+        "huggingface",
+        "mlbench.workloads.huggingface_data:Hub",
+        "a dataset of the Hugging Face hub, or a folder of that library",
+        ("datasets",),
+        "huggingface",
+    ),
+    _builtin(
         "task",
         "classification",
         "mlbench.quality.classification:Classification",

@@ -65,8 +65,7 @@ from mlbench.tracking.names import redact
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
 from mlbench.workloads import Workload
-from mlbench.workloads.prepare import prepare
-from mlbench.workloads.splits import make_data
+from mlbench.workloads.prepare import prepare, read_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
     begun, created = time.monotonic(), datetime.now(UTC)
     name = config.name or f"{config.workload.name}-{created:%Y%m%d-%H%M%S}"
     progress.phase("Reading the data")
-    data = make_data(config.workload.data)  # wrong data is told before anything is opened or left behind
+    data = read_data(config.workload)  # wrong data is told before anything is opened or left behind
     tracker = connect(config.tracking)
     with _terminable(), closing_runs(tracker.open_study(name, composition.record, composition.overrides)) as runs:
         progress.phase("Preparing the workload")

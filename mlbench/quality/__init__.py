@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.metrics import MetricInfo
-from mlbench.records import Predictions, Quality
+from mlbench.records import LabelKind, Predictions, Quality
 
 
 class Task(Protocol):
@@ -17,10 +17,12 @@ class Task(Protocol):
 
     Attributes:
         name: Short name in ``workload.task``.
+        labels: What the labels are.
         metrics: The metrics that :meth:`evaluate` gives, without prefix.
     """
 
     name: str
+    labels: LabelKind
     metrics: tuple[MetricInfo, ...]
 
     def decide(self, outputs: npt.NDArray[np.float64]) -> npt.NDArray[Any]:

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from mlbench.errors import MlbenchError
 from mlbench.metrics import CLASSIFICATION, MetricInfo
-from mlbench.records import ClassQuality, Estimate, Predictions, Quality
+from mlbench.records import ClassQuality, Estimate, LabelKind, Predictions, Quality
 from mlbench.statistics import bootstrap_interval, mcnemar_exact, tango, wilson
 
 FloatArray = npt.NDArray[np.float64]
@@ -58,6 +58,7 @@ class Classification:
     """Accuracy, precision, recall and F1, each with an interval, and their paired differences to the baseline."""
 
     name = "classification"
+    labels: LabelKind = "class"
     metrics: tuple[MetricInfo, ...] = CLASSIFICATION
 
     def decide(self, outputs: FloatArray) -> IntArray:

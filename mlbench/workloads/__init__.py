@@ -18,10 +18,14 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Items of one split: input arrays by name (first axis: items) and class indices, shape (items,)."""
+    """Items of one split: input arrays by name (first axis: items) and labels of the task's kind.
+
+    Labels are as :data:`mlbench.records.LabelKind` says: class indices (items,), zeros and ones (items, classes),
+    numbers (items,), or class indices (items, tokens).
+    """
 
     inputs: dict[str, npt.NDArray[Any]] = field(compare=False)
-    labels: npt.NDArray[np.int64] = field(compare=False)
+    labels: npt.NDArray[Any] = field(compare=False)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -29,12 +33,23 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class RawData:
-    """A dataset as its source gives it, before splitting."""
+    """A dataset as its source gives it, before splitting.
+
+    Attributes:
+        inputs: By name, first axis items. Text is for models that have a tokenizer.
+        labels: First axis items. Indices into ``classes``, or values as they were found where ``classes`` is empty.
+        classes: Names of the classes, where the source knows them.
+        source: Where the data is from, for the record.
+        splits: ``train``, ``validation`` or ``test`` for every item, where the source says; shape (items,).
+        columns: Columns or arrays of the source with their types, for the record.
+    """
 
     inputs: dict[str, npt.NDArray[Any]] = field(compare=False)
-    labels: npt.NDArray[np.int64] = field(compare=False)
+    labels: npt.NDArray[Any] = field(compare=False)
     classes: tuple[str, ...]
     source: str
+    splits: npt.NDArray[np.str_] | None = field(default=None, compare=False)
+    columns: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Built-in sources of data: scikit-learn's digits and NumPy archives."""
+"""Built-in sources of data: the sets that come with scikit-learn, and NumPy archives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,37 @@ class Digits:
 
 
 @dataclass(frozen=True, slots=True)
+class SklearnOptions:
+    """Which of the sets that come with scikit-learn."""
+
+    name: Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]
+
+
+class SklearnSets:
+    """A table that comes with scikit-learn: input ``features``, float32, shape (items, columns); no network.
+
+    ``diabetes`` has numbers as labels (regression), ``breast_cancer`` two classes, the others several.
+    """
+
+    options: type[Any] = SklearnOptions
+
+    def load(self, options: SklearnOptions) -> RawData:
+        """Read the set."""
+        import sklearn.datasets
+
+        bunch = getattr(sklearn.datasets, f"load_{options.name}")()
+        features = np.asarray(bunch.data, dtype=np.float32)
+        classes = tuple(str(name) for name in getattr(bunch, "target_names", ()))
+        return RawData(
+            inputs={"features": features},
+            labels=np.asarray(bunch.target),
+            classes=classes,
+            source=f"sklearn.datasets.load_{options.name}",
+            columns=dict.fromkeys((str(name) for name in bunch.feature_names), "float32"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class NpzOptions:
     """Where the arrays are.
 
@@ -55,7 +86,7 @@ class NpzOptions:
         path: A NumPy archive (``.npz``).
         inputs: Model input name -> array name, or a list of array names that are input names too; in call order.
             Empty: every array of the archive but the labels.
-        labels: Name of the array of labels: whole numbers or text, shape (items,).
+        labels: Name of the array of labels, as the task needs them: whole numbers or text, shape (items,), for classes.
     """
 
     path: str
@@ -91,13 +122,16 @@ class Npz:
             raise InputError(
                 [f"{_INPUTS_KEY}: {path} has no array '{name}'; {suggest(name, arrays)}" for name in absent]
             )
-        labels, classes = _labels(arrays[options.labels], f"{_LABELS_KEY}: array '{options.labels}' of {path}")
+        labels = arrays[options.labels]
+        if labels.ndim == 0:
+            raise InputError(f"{_LABELS_KEY}: array '{options.labels}' of {path} is a single value")
         inputs = {name: arrays[array] for name, array in wanted.items()}
         for name, array in inputs.items():
             if array.ndim == 0 or len(array) != len(labels):
                 rows = "a single value" if array.ndim == 0 else f"{len(array)} rows"
                 raise InputError(f"{_INPUTS_KEY}: input '{name}' has {rows}, but there are {len(labels)} labels")
-        return RawData(inputs, labels, classes, source=path.name)
+        columns = {name: f"{array.dtype} {list(array.shape[1:])}" for name, array in arrays.items()}
+        return RawData(inputs, labels, (), source=path.name, columns=columns)
 
 
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -115,13 +149,3 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise InputError(
             f"{_PATH_KEY}: {path} cannot be read as a NumPy archive without pickled objects: {reason}"
         ) from None
-
-
-def _labels(values: npt.NDArray[Any], where: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
-    """Class indices and class names, in sorted order of the labels."""
-    if values.dtype.kind not in "iuU":
-        raise InputError(f"{where} has dtype {values.dtype}, but labels must be whole numbers or text")
-    if values.ndim != 1:
-        raise InputError(f"{where} has shape {list(values.shape)}, but labels must have shape (items,)")
-    classes, indices = np.unique(values, return_inverse=True)
-    return np.asarray(indices, dtype=np.int64).reshape(-1), tuple(str(value) for value in classes)

@@ -33,6 +33,15 @@ def check(config: WorkloadConfig) -> list[str]:
     return found
 
 
+def read_data(config: WorkloadConfig) -> Data:
+    """The workload's data, split, and encoded as its model takes it.
+
+    Raises:
+        InputError: The data cannot be read or is not fit; the sentence names the key or file.
+    """
+    return make_data(config.data, config.task)
+
+
 def prepare(config: WorkloadConfig, store: ArtifactStore, progress: Progress, data: Data | None = None) -> Workload:
     """Read and split the data, and build the workload's own model.
 
@@ -40,7 +49,7 @@ def prepare(config: WorkloadConfig, store: ArtifactStore, progress: Progress, da
         config: The workload as configured.
         store: Where the model is kept, and taken from when it is there already.
         progress: Told in a few words what is being done.
-        data: The data, where :func:`mlbench.workloads.splits.make_data` was called before to see that it is fit.
+        data: The data, where :func:`read_data` was called before to see that it is fit.
 
     Raises:
         InputError: The configuration or the data is not fit; one sentence per problem.
@@ -50,7 +59,7 @@ def prepare(config: WorkloadConfig, store: ArtifactStore, progress: Progress, da
         raise InputError(found)
     if data is None:
         progress(f"reading the data of {config.name}")
-        data = make_data(config.data)
+        data = read_data(config)
     source = load("model", config.model.source)().build(config.model, data, store, progress)
     model = {key: value for key, value in asdict(config.model).items() if value not in (None, {})}
     for key in ("parameters", "training"):

@@ -104,7 +104,8 @@ def test_test_rows_seen_in_training_are_counted(archive: Archive) -> None:
     data = make_data(archive(x=x))
     twins = len([row for row in data.test.inputs["x"][:, 0] if row in set(data.train.inputs["x"][:, 0])])
     assert twins > 0
-    assert data.info.notes == (f"{twins} of 24 test rows also occur in the training split",)
+    assert data.info.notes[0] == f"{twins} of 24 test rows also occur in the training split"
+    assert data.info.notes[1].endswith("of 8 validation rows also occur in the training split")
 
 
 def test_one_class_only(archive: Archive) -> None:
@@ -168,3 +169,19 @@ def test_a_source_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None
 def test_mistakes_stop_before_reading() -> None:
     with pytest.raises(InputError, match="unknown dataset"):
         make_data(DataConfig("nothing"))
+
+
+def test_classes_of_very_different_size_are_told(archive: Archive) -> None:
+    (note,) = make_data(archive(labels=np.repeat([0, 1], [100, 10]))).info.notes
+    assert note == (
+        "classes are unbalanced: the test split has 40 of '0' and 4 of '1'; read averages over classes beside the "
+        "accuracy"
+    )
+
+
+def test_the_models_classes_may_be_more_than_occur(archive: Archive) -> None:
+    info = make_data(archive(classes=("2", "1", "0", "3"))).info
+    assert info.classes == ("2", "1", "0", "3")
+    assert info.class_counts["test"]["3"] == 0
+    assert "class '3' does not occur in the train split" in info.notes
+    assert "label '2' (20 rows) is not among the 2 classes of the model (0, 1)" in refusal(archive(classes=("0", "1")))
