@@ -86,7 +86,7 @@ def times(ratio: Estimate) -> tuple[str, str]:
         return f"{ratio.value:.2f}x", ""
     half = (ratio.high - ratio.low) / 2
     decimals = min(3, max(1, math.ceil(-math.log10(half)))) if half > 0 else 2
-    interval = f"{100 * ratio.level:g} % interval {ratio.low:.{decimals}f} to {ratio.high:.{decimals}f}"
+    interval = f"{100 * ratio.level:.3g} % interval {ratio.low:.{decimals}f} to {ratio.high:.{decimals}f}"
     return f"{ratio.value:.{decimals}f}x", f" ({interval})"
 
 

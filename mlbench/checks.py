@@ -183,11 +183,19 @@ def _scenario(config: ScenarioConfig) -> list[str]:
 
 
 def _protocol(config: ProtocolConfig) -> list[str]:
-    return [
+    from mlbench.statistics import MIN_TRIALS
+
+    found = [
         f"protocol.{key}: {rounds} is odd; rounds come in pairs, an order and its reverse: {rounds - 1} or {rounds + 1}"
         for key, rounds in (("rounds", config.rounds), ("sweep_rounds", config.sweep_rounds))
         if rounds % 2
     ]
+    if config.extend and config.trials < MIN_TRIALS:
+        found.append(
+            f"protocol.extend: a look after {config.trials} trials can settle nothing; "
+            f"protocol.trials={MIN_TRIALS} or more, or protocol.extend=0"
+        )
+    return found
 
 
 def _probes(config: ProbesConfig) -> list[str]:

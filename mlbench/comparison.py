@@ -11,7 +11,7 @@ from mlbench import statistics
 from mlbench.config import ProtocolConfig
 from mlbench.figures import Figures, Floats, turn_cpu, turn_p50
 from mlbench.metrics import PERCENTILES
-from mlbench.records import ArmResult, Estimate, SeriesPoint, Verdict, WorkerReport
+from mlbench.records import ArmResult, Estimate, Measurement, SeriesPoint, Verdict, WorkerReport
 
 P50, P95 = "latency/p50_ms", "latency/p95_ms"
 THROUGHPUT, PEAK_MEMORY = "throughput/samples_per_s", "memory/peak_rss_mib"
@@ -29,9 +29,26 @@ def p50_verdict(figures: Figures, baseline: str, name: str, protocol: ProtocolCo
         figures.ratios(name, baseline, headline, turn_p50),
         metric=P50,
         margin=protocol.margin,
-        alpha=protocol.alpha,
+        alpha=protocol.look_alpha,
         cpu_log_ratios=figures.ratios(name, baseline, headline, turn_cpu),
     )
+
+
+def undecided(measurement: Measurement, protocol: ProtocolConfig) -> list[str]:
+    """Variants whose verdict on p50 is open and might be settled by more trials, Holm over all variants.
+
+    A variant with a lost trial, or whose wall and CPU time disagree, gets no answer however many trials follow.
+    """
+    figures, baseline = Figures(measurement), measurement.plan.baseline
+    lost = {loss.arm for loss in measurement.lost}
+    whole = [name for name in measurement.plan.arms if name != baseline and not lost & {name, baseline}]
+    whole = [name for name in whole if figures.trials(name, baseline)]
+    found = {name: p50_verdict(figures, baseline, name, protocol) for name in whole}
+    return [
+        name
+        for name, verdict in statistics.holm(found, protocol.look_alpha).items()
+        if verdict.call == "inconclusive" and (not verdict.withheld or verdict.trials < statistics.MIN_TRIALS)
+    ]
 
 
 def verdicts(
@@ -43,7 +60,7 @@ def verdicts(
         if figures.trials(name, baseline):
             for verdict in _of(figures, baseline, name, protocol):
                 found[verdict.metric][name] = verdict
-    return {metric: statistics.holm(calls, protocol.alpha) for metric, calls in found.items()}
+    return {metric: statistics.holm(calls, protocol.look_alpha) for metric, calls in found.items()}
 
 
 def _of(figures: Figures, baseline: str, name: str, protocol: ProtocolConfig) -> list[Verdict]:
@@ -56,20 +73,22 @@ def _of(figures: Figures, baseline: str, name: str, protocol: ProtocolConfig) ->
             -figures.ratios(name, baseline, figures.plan.largest, turn_p50),
             metric=THROUGHPUT,
             margin=protocol.margin,
-            alpha=protocol.alpha,
+            alpha=protocol.look_alpha,
             lower_is_better=False,
         ),
         statistics.compare(
             _peaks(figures, name, trials) - _peaks(figures, baseline, trials),
             metric=PEAK_MEMORY,
             margin=protocol.memory_margin,
-            alpha=protocol.alpha,
+            alpha=protocol.look_alpha,
         ),
     ]
     mine, theirs = (figures.tails(arm, PERCENTILES["p95"], trials) for arm in (name, baseline))
     if mine is not None and theirs is not None:
         found.append(
-            statistics.compare(np.log(mine / theirs), metric=P95, margin=protocol.tail_margin, alpha=protocol.alpha)
+            statistics.compare(
+                np.log(mine / theirs), metric=P95, margin=protocol.tail_margin, alpha=protocol.look_alpha
+            )
         )
     return found
 
@@ -105,7 +124,9 @@ def against_baseline(
     points = []
     for size in sorted(figures.plan.batch_sizes) if figures.trials(result.name, baseline.name) else ():
         ratios = figures.ratios(result.name, baseline.name, size, turn_p50)
-        verdict = statistics.compare(ratios, metric="by_batch/p50_ms", margin=protocol.margin, alpha=protocol.alpha)
+        verdict = statistics.compare(
+            ratios, metric="by_batch/p50_ms", margin=protocol.margin, alpha=protocol.look_alpha
+        )
         points.append(SeriesPoint(size, _inverse(_ratio(verdict))))
     series = {**result.series, "by_batch/speedup_p50": tuple(points)}
     return replace(result, verdicts=dict(found), metrics=metrics, series=series)

@@ -128,12 +128,14 @@ class ProtocolConfig:
     ``margin`` is the equivalence margin of p50 and throughput as a fraction, ``tail_margin`` that of p95,
     ``memory_margin`` that of peak memory; ``alpha`` is the error rate of the verdicts. The rounds are raised so that
     all calls together support the ``percentiles`` asked for. A worker that gives no answer for ``turn_timeout_s`` is
-    ended and its trial is lost.
+    ended and its trial is lost. ``extend`` asks for so many further looks: as many trials again, as long as a verdict
+    on p50 is open.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     name: str = "default"
     trials: PositiveInt = 10
+    extend: Annotated[int, Ge(0), Le(2)] = 0
     rounds: Annotated[int, Ge(2)] = 20
     calls: PositiveInt = 10
     discard: Annotated[int, Ge(0)] = 2
@@ -150,6 +152,11 @@ class ProtocolConfig:
     memory_margin: Annotated[float, Gt(0), Lt(1)] = 0.05
     alpha: Annotated[float, Gt(0), Le(0.5)] = 0.05
     turn_timeout_s: Annotated[float, Gt(0)] = 300.0
+
+    @property
+    def look_alpha(self) -> float:
+        """Error rate of each look: a third of ``alpha`` where more than one was asked for (docs/method.md)."""
+        return self.alpha / 3 if self.extend else self.alpha
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal, TypeVar, cast
 
@@ -205,11 +205,14 @@ class Plan:
     Attributes:
         conditions: In the order in which they are measured; the first is the headline for latency, the one with the
             largest batch size for throughput.
-        trials: Generations of fresh worker processes; the unit of analysis.
+        trials: Generations of fresh worker processes; the unit of analysis. The most there may be, and after a look
+            has ended the measurement the number there were.
         warmup_calls, warmup_seconds: Warm-up of a fresh worker: at least both.
         min_value_ns: A timed value lasts at least this long; shorter calls are grouped.
         schedule: Every round, in order.
         cpus: CPUs that the trials take in turn; empty leaves the workers to the scheduler.
+        looks: Numbers of trials after which the verdicts are looked at; empty where that is once, at the end.
+        look: Which of the looks ended the measurement, from 1; 0 where none has.
     """
 
     seed: int
@@ -222,7 +225,13 @@ class Plan:
     min_value_ns: int
     schedule: tuple[Round, ...]
     cpus: tuple[int, ...] = ()
+    looks: tuple[int, ...] = ()
+    look: int = 0
     schema: int = SCHEMA_VERSION
+
+    def ended_at(self, look: int) -> Plan:
+        """The same plan, of which no more was measured than up to this look (from 1); the schedule stays whole."""
+        return replace(self, trials=self.looks[look - 1], look=look)
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
@@ -380,8 +389,8 @@ class Verdict:
         metric: Metric name, such as ``latency/p50_ms``.
         call: ``faster`` / ``slower`` / ``equivalent`` / ``inconclusive``. For metrics that are not times, ``faster``
             reads "better" and ``slower`` reads "worse".
-        ratio: Variant over baseline, with its 95 % interval.
-        equivalence: The same ratio with the 90 % interval that the equivalence test reads.
+        ratio: Variant over baseline, with its 1 - alpha interval (95 % at a single look).
+        equivalence: The same ratio with the 1 - 2 alpha interval that the equivalence test reads.
         margin: Equivalence margin as a ratio minus one (0.03 is 3 %).
         p_value, p_adjusted: Two-sided p of "no difference", and after Holm over the study's variants.
         equivalence_p: p of the equivalence test (the larger of two one-sided ones), before Holm.

@@ -24,6 +24,7 @@ import mlbench
 from mlbench import noise as machine_noise
 from mlbench import registry
 from mlbench.analysis import analyse
+from mlbench.comparison import undecided
 from mlbench.compose import Composition
 from mlbench.config import StudyConfig, TrackingConfig
 from mlbench.environment import environment
@@ -178,9 +179,18 @@ def measure(
 
     def report(trial: int, share: float) -> None:
         spent = time.monotonic() - begun
+        # where there are looks, the next one may be the last
+        goal = next((look for look in plan.looks if look > trial), plan.trials)
+        share *= plan.trials / goal
         # the first trial's share of the work says little: its workers took their time to start
         left = spent / share - spent if trial else None
-        progress.trial(trial + 1, plan.trials, share, left)
+        progress.trial(trial + 1, goal, share, left)
+
+    def settled(look: int, measured: Measurement) -> bool:
+        still = undecided(measured, config.protocol)
+        found = f"open for {', '.join(still)}" if still else "open for no variant, this is the end"
+        progress.notice(f"look {look} of {len(plan.looks)}, after {plan.looks[look - 1]} trials: p50 is {found}")
+        return not still
 
     with _started(config.probes.names) as (probes, absent, energy_source):
         measured = Coordinator(
@@ -191,6 +201,7 @@ def measure(
             probes=probes,
             turn_timeout_s=config.protocol.turn_timeout_s,
             report=report,
+            settled=settled,
         ).run(absent=absent, energy_source=energy_source)
     for loss in measured.lost:
         progress.notice(f"{loss.arm}, trial {loss.trial + 1} of {plan.trials} lost: {loss.reason}")

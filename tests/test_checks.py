@@ -150,6 +150,12 @@ def test_names_that_mlflow_refuses(config: StudyConfig) -> None:
     assert found(registry=RegistryConfig(model_name="mine"), workload=workload) == []
 
 
+def test_a_look_after_too_few_trials_is_refused(config: StudyConfig) -> None:
+    (problem,) = checks.problems({"protocol": ProtocolConfig(trials=5, extend=1)})
+    assert problem.startswith("protocol.extend: a look after 5 trials can settle nothing")
+    assert checks.problems({"protocol": ProtocolConfig(trials=6, extend=2)}) == []
+
+
 def test_too_few_trials_are_allowed_with_a_warning(config: StudyConfig) -> None:
     few = replace(config, protocol=ProtocolConfig(trials=5))
     (notice,) = checks.warnings(few)

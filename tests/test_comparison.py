@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from measured import ARMS, measure
 
-from mlbench.comparison import P50, P95, PEAK_MEMORY, THROUGHPUT, p50_verdict, verdicts
+from mlbench.comparison import P50, P95, PEAK_MEMORY, THROUGHPUT, p50_verdict, undecided, verdicts
 from mlbench.config import ProtocolConfig
 from mlbench.figures import Figures
-from mlbench.records import Measurement, Verdict
+from mlbench.records import LostTrial, Measurement, Verdict
 
 VARIANTS = [arm.name for arm in ARMS[1:]]
 
@@ -72,3 +72,48 @@ def test_an_arm_without_a_trial_has_no_verdict(measured: tuple[Measurement, Prot
     measurement, protocol = measured
     gone = replace(measurement, workers=tuple(w for w in measurement.workers if w.arm != "twice"))
     assert all("twice" not in of for of in found(gone, protocol).values())
+
+
+def test_each_look_has_a_third_of_the_error_rate_and_the_intervals_say_so() -> None:
+    measurement, protocol = measure(trials=6, rounds=2, batch_sizes=(1,), extend=2, noise=0.1)
+    strict = found(measurement, protocol)
+    for of in strict.values():
+        for verdict in of.values():
+            assert verdict.ratio is not None
+            assert verdict.equivalence is not None
+            assert verdict.ratio.level == pytest.approx(1 - 0.05 / 3)
+            assert verdict.equivalence.level == pytest.approx(1 - 2 * 0.05 / 3)
+    same = found(measurement, replace(protocol, extend=0, alpha=0.05 / 3))
+    assert same == strict
+
+
+def test_an_open_verdict_names_the_level_of_its_interval() -> None:
+    measurement, protocol = measure(trials=6, rounds=2, batch_sizes=(1,), extend=2, noise=0.5)
+    verdict = p50_verdict(Figures(measurement), "baseline", "same", protocol)
+    assert verdict.reason.startswith("the 98.3 % interval of the ratio")
+
+
+def test_what_is_undecided_is_what_more_trials_might_settle() -> None:
+    measurement, protocol = measure(trials=6, rounds=2, batch_sizes=(1,), extend=2, noise=0.1)
+    calls = {name: verdict.call for name, verdict in found(measurement, protocol)[P50].items()}
+    assert calls["twice"] == "faster"
+    assert "inconclusive" in calls.values()
+    assert undecided(measurement, protocol) == [name for name, call in calls.items() if call == "inconclusive"]
+    quiet, protocol = measure(trials=6, rounds=2, batch_sizes=(1,), extend=2, noise=0.002)
+    assert undecided(quiet, protocol) == []
+
+
+def test_nobody_waits_for_an_arm_that_lost_a_trial_or_whose_clocks_disagree() -> None:
+    measurement, protocol = measure(trials=6, rounds=2, batch_sizes=(1,), extend=2, noise=0.1)
+    still = undecided(measurement, protocol)
+    lost = replace(measurement, lost=(LostTrial(still[0], 0, "gone"),))
+    assert undecided(lost, protocol) == still[1:]
+    assert undecided(replace(measurement, lost=(LostTrial("baseline", 0, "gone"),)), protocol) == []
+    at_odds, protocol = measure(trials=6, rounds=2, batch_sizes=(1,), extend=2, noise=0.002, cpu=1.9)
+    assert found(at_odds, protocol)[P50]["twice"].withheld
+    assert "twice" not in undecided(at_odds, protocol)
+
+
+def test_too_few_trials_leave_everything_open() -> None:
+    measurement, protocol = measure(trials=3, rounds=2, batch_sizes=(1,))
+    assert undecided(measurement, protocol) == VARIANTS

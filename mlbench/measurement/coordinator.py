@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -23,6 +23,9 @@ from mlbench.probes import Probe
 from mlbench.records import Arm, Condition, LostTrial, Measurement, Plan, Predictions, Round, Turn, WorkerReport
 
 P = ParamSpec("P")
+
+Settled = Callable[[int, Measurement], bool]
+"""Asked at every look (from 1) but the last whether what was measured so far is enough."""
 
 Reporter = Callable[[int, float], None]
 """Called between rounds with the trial's number (from 0) and the share of all rounds that is done."""
@@ -52,6 +55,7 @@ class Coordinator:
         turn_timeout_s: A worker that gives no answer for so long is ended; its trial is lost.
         launch: Starts a worker; a real process unless a test says otherwise.
         report: Told about progress, between rounds only.
+        settled: Whether a look ends the measurement; asked only where the plan has looks.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Coordinator:
         turn_timeout_s: float = 300.0,
         launch: Launcher = WorkerProcess,
         report: Reporter = lambda _trial, _share: None,
+        settled: Settled = lambda _look, _measured: False,
     ) -> None:
         self._plan = plan
         self._arms = {arm.name: arm for arm in arms}
@@ -73,6 +78,7 @@ class Coordinator:
         self._timeout = turn_timeout_s
         self._launch = launch
         self._report = report
+        self._settled = settled
         self._turns: list[Turn] = []
         self._workers: list[WorkerReport] = []
         self._predictions: dict[str, Predictions] = {}
@@ -95,20 +101,32 @@ class Coordinator:
             try:
                 for trial in range(self._plan.trials):
                     self._trial(trial, directory)
+                    if self._ends(trial + 1):
+                        break
             except KeyboardInterrupt:
                 complete = False
             finally:
                 self._stop_all()
+        return replace(self._measured(), energy_source=energy_source, absent=dict(absent or {}), complete=complete)
+
+    def _measured(self) -> Measurement:
         return Measurement(
             plan=self._plan,
             turns=tuple(self._turns),
             workers=tuple(self._workers),
             predictions=tuple(self._predictions.values()),
             lost=tuple(self._lost),
-            energy_source=energy_source,
-            absent=dict(absent or {}),
-            complete=complete,
         )
+
+    def _ends(self, trials: int) -> bool:
+        """Whether so many trials are all there will be, because a look that the plan has found them enough."""
+        if trials not in self._plan.looks:
+            return False
+        look = self._plan.looks.index(trials) + 1
+        if look < len(self._plan.looks) and not self._settled(look, self._measured()):
+            return False
+        self._plan = self._plan.ended_at(look)
+        return True
 
     def _trial(self, trial: int, directory: str) -> None:
         try:

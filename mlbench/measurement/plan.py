@@ -28,8 +28,8 @@ def make_plan(
         arms: Their names.
         baseline: Name of one of them.
         scenario: The batch sizes.
-        protocol: Trials, rounds, calls; ``pin_cpus`` says whether ``cpus`` are used. Rounds are raised to what
-            ``percentiles`` needs.
+        protocol: Trials (of every look), rounds, calls; ``pin_cpus`` says whether ``cpus`` are used. Rounds are raised
+            to what ``percentiles`` needs.
         seed: Of the random order.
         cpus: CPUs that this process may use.
 
@@ -47,7 +47,8 @@ def make_plan(
     )
     random = np.random.default_rng(seed)
     schedule: list[Round] = []
-    for trial in range(protocol.trials):
+    looks = tuple(protocol.trials * (look + 1) for look in range(protocol.extend + 1))
+    for trial in range(looks[-1]):
         for condition in conditions:
             order: tuple[str, ...] = ()
             for number in range(condition.rounds):
@@ -58,10 +59,11 @@ def make_plan(
         arms=tuple(arms),
         baseline=baseline,
         conditions=conditions,
-        trials=protocol.trials,
+        trials=looks[-1],
         warmup_calls=protocol.warmup_calls,
         warmup_seconds=protocol.warmup_seconds,
         min_value_ns=round(protocol.min_value_ms * 1e6),
         schedule=tuple(schedule),
         cpus=tuple(cpus) if protocol.pin_cpus else (),
+        looks=looks if protocol.extend else (),
     )

@@ -268,8 +268,8 @@ def speedups(study: Study) -> go.Figure:
     span = high - low
     x_range = [low - 0.06 * span, high + 0.5 * span]  # room for the label of the longest bar
     sentence = (
-        f"p50 at batch size {study.plan.headline}, with the {100 * view.level(study):g} % interval; right of the line "
-        f"is faster. The grey zone ({100 * margin:g} %) is too small a difference to matter."
+        f"p50 at batch size {study.plan.headline}, with the {100 * view.level(study):.3g} % interval; right of the "
+        f"line is faster. The grey zone ({100 * margin:g} %) is too small a difference to matter."
     )
     draw.finish(figure, title, [sentence], draw.rows_height(len(found)))
     figure.update_layout(showlegend=False)

@@ -85,7 +85,7 @@ def _state(study: Study) -> list[str]:
 
 def _subject(study: Study) -> str:
     return (
-        f"Workload {escape(study.workload.name)}, {text.count(study.plan.trials, 'trial')}, batch sizes "
+        f"Workload {escape(study.workload.name)}, {view.trials(study.plan)}, batch sizes "
         f"{text.listing([str(size) for size in study.plan.batch_sizes])}, {escape(study.created)}."
     )
 
@@ -95,7 +95,7 @@ def _table(study: Study, rows: Iterable[ArmRow]) -> str:
     heads = (
         "arm",
         "verdict",
-        f"speed-up at p50 ({100 * view.level(study):g} % interval)",
+        f"speed-up at p50 ({100 * view.level(study):.3g} % interval)",
         "p50 ms",
         "p95 ms",
         f"samples/s at batch {study.plan.largest}",

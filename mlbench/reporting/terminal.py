@@ -102,7 +102,7 @@ def _columns(study: Study) -> dict[str, Column[ArmRow]]:
         "memory": Column(("peak", "MiB"), lambda row: row.memory),
         "verdict": Column(("", "verdict"), lambda row: row.verdict, right=False),
         "speedup": Column(
-            ("speed-up at p50", f"({100 * view.level(study):g} % interval)"), lambda row: row.speedup, right=False
+            ("speed-up at p50", f"({100 * view.level(study):.3g} % interval)"), lambda row: row.speedup, right=False
         ),
     }
 
@@ -153,7 +153,7 @@ def print_study(study: Study, console: Console, next_lines: Sequence[str] = ()) 
         console: Where to print; see :func:`result_console`.
         next_lines: Lines on where to look next, printed as they are and never broken, so that they can be copied.
     """
-    workload, trials = text.plain(study.workload.name), text.count(study.plan.trials, "trial")
+    workload, trials = text.plain(study.workload.name), view.trials(study.plan)
     title = f"{text.plain(study.name)}  workload {workload}, {trials}, {text.duration(study.wall_seconds)}"
     say(console, title, style="bold")
     if view.state(study):
@@ -195,7 +195,7 @@ def print_plan(
     subject = f"workload {text.plain(workload)}, " if workload else ""
     say(console, f"Plan: {subject}{text.count(len(plan.arms), 'arm')}{against}", style="bold", indent="      ")
     sizes = [str(size) for size in plan.batch_sizes]
-    what = f"{text.count(plan.trials, 'trial')}, batch {'size' if len(sizes) == 1 else 'sizes'} {text.listing(sizes)}"
+    what = f"{view.trials(plan)}, batch {'size' if len(sizes) == 1 else 'sizes'} {text.listing(sizes)}"
     about = f", about {text.duration(seconds)}" if seconds is not None else ""
     turns = sum(len(entry.order) for entry in plan.schedule)
     say(console, f"{what}, {text.count(turns, 'turn')}{about}", first="      ", indent="      ")

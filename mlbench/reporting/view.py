@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlbench.records import ArmResult, Estimate, Study, Verdict
+from mlbench.records import ArmResult, Estimate, Plan, Study, Verdict
 from mlbench.reporting import text
 
 HEADLINE = "latency/p50_ms"
@@ -224,7 +224,7 @@ def method(study: Study) -> tuple[str, ...]:
     plan, first = study.plan, study.plan.conditions[0]
     alpha = 100 * (1 - level(study))
     margin = next((100 * arm.verdicts[HEADLINE].margin for arm in study.arms if HEADLINE in arm.verdicts), 3.0)
-    trials = (
+    in_trials = (
         f"{text.count(plan.trials, 'trial')}; in each, one fresh worker process per arm, all loaded before the first "
         "turn, and exactly one of them running at any time."
     )
@@ -243,18 +243,46 @@ def method(study: Study) -> tuple[str, ...]:
         "trials, the mean with its t interval. The baseline is measured in every study."
     )
     rule = (
-        f"Verdict: equivalent if the {100 - 2 * alpha:g} % interval lies within {margin:g} % of no "
-        f"difference; slower or faster if the {100 - alpha:g} % interval excludes no difference (Holm over all "
+        f"Verdict: equivalent if the {100 - 2 * alpha:.3g} % interval lies within {margin:g} % of no "
+        f"difference; slower or faster if the {100 - alpha:.3g} % interval excludes no difference (Holm over all "
         "variants); else inconclusive."
     )
     quality = (
         "Quality is paired: the same test items through every arm. Constraints are held against the bound of the "
         "interval, not the point."
     )
-    sentences = [trials, rounds, warmup, unit, rule, quality]
+    sentences = [in_trials, *_looks(plan, alpha), rounds, warmup, unit, rule, quality]
     if plan.trials < MINIMUM_TRIALS:
         sentences.append(f"Fewer than {MINIMUM_TRIALS} trials give no verdict, whatever the numbers look like.")
     return tuple(sentences)
+
+
+def trials(plan: Plan) -> str:
+    """How many trials, and where there are several looks which of them ended it: ``8 trials (look 1 of 3)``."""
+    counted = text.count(plan.trials, "trial")
+    if not plan.looks:
+        return counted
+    if plan.look:
+        return f"{counted} (look {plan.look} of {len(plan.looks)})"
+    return f"at most {counted} (looked at after {text.listing([str(look) for look in plan.looks])})"
+
+
+def _looks(plan: Plan, alpha: float) -> tuple[str, ...]:
+    """What was fixed about further looks, and which one ended it; nothing where there is one look."""
+    if not plan.looks:
+        return ()
+    fixed = (
+        f"Before the start, looks at the verdicts on p50 were fixed after {text.listing([str(n) for n in plan.looks])} "
+        f"trials, each with a third of the error rate, {alpha:.3g} %, so that all verdicts and their intervals have "
+        f"{100 - alpha:.3g} %."
+    )
+    if not plan.look:
+        ended = "None of them ended it."
+    elif plan.look < len(plan.looks):
+        ended = f"Look {plan.look} ended it: no verdict on p50 was open."
+    else:
+        ended = f"Look {plan.look}, the last one, ended it."
+    return (f"{fixed} {ended}",)
 
 
 def reproduce(study: Study) -> str:
@@ -275,7 +303,7 @@ def facts(study: Study) -> tuple[tuple[str, str], ...]:
         ("data digest", text.plain(data.digest)),
         ("model digest", text.plain(study.workload.model_digest)),
         ("batch sizes", ", ".join(str(size) for size in study.plan.batch_sizes)),
-        ("trials", str(study.plan.trials)),
+        ("trials", trials(study.plan) if study.plan.looks else str(study.plan.trials)),
         ("machine", study.noise.level),
         ("energy source", text.plain(study.energy_source)),
         ("took", text.duration(study.wall_seconds)),
@@ -354,6 +382,7 @@ __all__ = [
     "rows",
     "shown_missing",
     "state",
+    "trials",
     "verdict_notes",
     "warnings",
 ]

@@ -205,6 +205,6 @@ def _too_wide(verdict: Verdict) -> str:
     ratio = verdict.ratio
     assert ratio is not None
     return (
-        f"the {100 * ratio.level:g} % interval of the ratio, {ratio.low:.3f} to {ratio.high:.3f}, does not exclude 1, "
-        f"and equivalence within {100 * verdict.margin:g} % is not shown"
+        f"the {100 * ratio.level:.3g} % interval of the ratio, {ratio.low:.3f} to {ratio.high:.3f}, does not exclude "
+        f"1, and equivalence within {100 * verdict.margin:g} % is not shown"
     )

@@ -20,10 +20,11 @@ def measure(
     rounds: int = 10,
     hardware: dict[str, float] | None = None,
     cpu: float = 1.0,
-    percentiles: tuple[str, ...] = (),
+    noise: float = 0.02,
+    **settings: object,
 ) -> tuple[Measurement, ProtocolConfig]:
-    """Calls of 2 ms an item on the baseline, 2 % noise on each; the variants' factors are exact."""
-    protocol = ProtocolConfig(trials=trials, rounds=rounds, percentiles=percentiles)  # type: ignore[arg-type]
+    """Calls of 2 ms an item on the baseline, noise on each; the variants' factors are exact."""
+    protocol = ProtocolConfig(trials=trials, rounds=rounds, **settings)  # type: ignore[arg-type]
     plan = make_plan([arm.name for arm in ARMS], "baseline", ScenarioConfig(batch_sizes=batch_sizes), protocol, 0)
     random = np.random.default_rng(1)
     turns, clock = [], 0
@@ -31,7 +32,7 @@ def measure(
         condition = next(c for c in plan.conditions if c.batch_size == planned.batch_size)
         for position, arm in enumerate(planned.order):
             typical = 2e6 * planned.batch_size * FACTOR[arm]
-            timed = (typical * np.exp(random.normal(0, 0.02, condition.calls))).astype(np.int64)
+            timed = (typical * np.exp(random.normal(0, noise, condition.calls))).astype(np.int64)
             discarded = np.full(condition.discard, int(2 * typical))
             wall = int(timed.sum())
             start, clock = clock, clock + wall + int(discarded.sum())
@@ -64,7 +65,7 @@ def measure(
             warmup_ns=np.full(30, 10**9),
             effective={"runtime": "fake"},
         )
-        for trial in range(trials)
+        for trial in range(plan.trials)
         for arm in ARMS
     )
     return Measurement(plan, tuple(turns), workers, ()), protocol

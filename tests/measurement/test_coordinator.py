@@ -47,7 +47,7 @@ class Bench:
         self.handles.append(handle)
         return handle
 
-    def run(self, probes: Any = (), plan: Plan = PLAN) -> Measurement:
+    def run(self, probes: Any = (), plan: Plan = PLAN, settled: Any = lambda _look, _measured: False) -> Measurement:
         return Coordinator(
             plan,
             ARMS,
@@ -56,6 +56,7 @@ class Bench:
             probes=probes,
             launch=self.launch,
             report=lambda trial, share: self.progress.append((trial, share)),
+            settled=settled,
         ).run()
 
 
@@ -158,6 +159,46 @@ def test_progress_is_told_between_rounds_and_ends_at_one() -> None:
     assert len(shares) == len(PLAN.schedule)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+
+
+LOOKS = make_plan(
+    [arm.name for arm in ARMS],
+    "baseline",
+    ScenarioConfig(batch_sizes=(1,)),
+    ProtocolConfig(trials=2, extend=2, rounds=2, calls=1, discard=0),
+    seed=3,
+)
+
+
+@pytest.mark.parametrize("ends_at", [1, 2, 3])
+def test_a_look_that_settles_it_ends_the_measurement(ends_at: int) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def settled(look: int, measured: Measurement) -> bool:
+        asked.append((look, len(measured.workers)))
+        return look == ends_at
+
+    measurement = Bench().run(plan=LOOKS, settled=settled)
+    assert asked == [(1, 6), (2, 12)][:ends_at]  # the last look ends it whatever it finds: nobody is asked
+    assert (measurement.plan.trials, measurement.plan.look) == (2 * ends_at, ends_at)
+    assert measurement.plan.schedule == LOOKS.schedule
+    assert {turn.trial for turn in measurement.turns} == set(range(2 * ends_at))
+    assert measurement.complete
+
+
+def test_without_looks_nobody_is_asked() -> None:
+    def never(_look: int, _measured: Measurement) -> bool:
+        raise AssertionError("there is no look to take")
+
+    measurement = Bench().run(settled=never)
+    assert (measurement.plan, measurement.complete) == (PLAN, True)
+
+
+def test_an_interruption_leaves_the_looks_open() -> None:
+    bench = Bench()
+    bench.interrupt = ("a", 2, "turn")
+    measurement = bench.run(plan=LOOKS)
+    assert (measurement.complete, measurement.plan.look, measurement.plan.trials) == (False, 0, 6)
 
 
 def test_an_arm_that_cannot_load_fails_alone_and_is_not_tried_again() -> None:

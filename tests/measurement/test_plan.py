@@ -67,6 +67,18 @@ def test_rounds_are_raised_for_a_percentile_that_was_asked_for() -> None:
     assert sum(1 for planned in made.schedule if planned.batch_size == 1) == 480
 
 
+def test_all_looks_are_planned_from_the_start() -> None:
+    made = plan(trials=6, extend=2)
+    assert (made.trials, made.looks, made.look) == (18, (6, 12, 18), 0)
+    assert {planned.trial for planned in made.schedule} == set(range(18))
+    alone = plan(trials=6)
+    assert (alone.trials, alone.looks) == (6, ())
+    assert made.schedule[: len(alone.schedule)] == alone.schedule
+    ended = made.ended_at(2)
+    assert (ended.trials, ended.look, ended.schedule) == (12, 2, made.schedule)
+    assert from_json(Plan, to_json(ended)) == ended
+
+
 def test_plan_survives_json() -> None:
     made = make_plan(ARMS, "baseline", ScenarioConfig(), ProtocolConfig(), 0, cpus=(0, 2))
     assert from_json(Plan, to_json(made)) == made

@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 import mlbench.statistics
-from mlbench.records import ArmResult, Estimate, Noise, Notice, Study
+from mlbench.records import ArmResult, Estimate, Noise, Notice, Plan, Study
 from mlbench.reporting import view
 
 
@@ -24,6 +24,22 @@ def test_a_row_says_everything_of_an_arm(study: Study) -> None:
     assert row(study, "baseline").verdict == "baseline"
     slower = row(study, "onnx_int8_dynamic")
     assert (slower.verdict, slower.speedup) == ("slower", "x0.66 (0.65 to 0.67)")
+
+
+def test_it_is_said_which_look_ended_a_study(study: Study) -> None:
+    assert view.trials(study.plan) == "10 trials"
+    assert not any("Look" in sentence for sentence in view.method(study))
+    looked = dataclasses.replace(study.plan, trials=24, looks=(8, 16, 24))
+    assert view.trials(looked) == "at most 24 trials (looked at after 8, 16 and 24)"
+
+    def said(plan: Plan) -> str:
+        return next(text for text in view.method(dataclasses.replace(study, plan=plan)) if "looks" in text)
+
+    assert view.trials(looked.ended_at(1)) == "8 trials (look 1 of 3)"
+    assert said(looked.ended_at(1)).endswith("Look 1 ended it: no verdict on p50 was open.")
+    assert said(looked.ended_at(3)).endswith("Look 3, the last one, ended it.")
+    assert said(looked).endswith("None of them ended it.")
+    assert dict(view.facts(dataclasses.replace(study, plan=looked.ended_at(2))))["trials"] == "16 trials (look 2 of 3)"
 
 
 def test_a_failed_arm_has_its_reason_and_no_numbers(study: Study) -> None:

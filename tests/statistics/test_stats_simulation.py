@@ -95,6 +95,54 @@ def test_with_holm_a_true_slowdown_among_identical_variants_is_still_found() -> 
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# planned extension: looks after 8, 16 and 24 trials
+
+LOOKS = (8, 16, 24)
+
+
+def at_looks(medians: FloatArray, alpha: float) -> list[list[Verdict]]:
+    """Per study, what each look sees, whether or not an earlier one has settled it."""
+    return [
+        [
+            compare(paired_log_ratios(study[0, :look], study[1, :look]), metric="m", margin=MARGIN, alpha=alpha)
+            for look in LOOKS
+        ]
+        for study in medians
+    ]
+
+
+def ended(looks: list[Verdict]) -> Verdict:
+    """The verdict of the first look that settles it, or of the last."""
+    return next((verdict for verdict in looks if verdict.call != "inconclusive"), looks[-1])
+
+
+@pytest.fixture(scope="module")
+def three_looks() -> FloatArray:
+    return simulate(STUDIES, seed=10, trials=LOOKS[-1], rounds=6, calls=6)
+
+
+def any_look_differs(studies: list[list[Verdict]]) -> int:
+    return sum(1 for looks in studies if excludes_one(looks))
+
+
+def test_any_of_three_looks_at_a_third_errs_as_rarely_as_stated(three_looks: FloatArray) -> None:
+    studies = at_looks(three_looks, 0.05 / 3)
+    assert any_look_differs(studies) <= MOST
+    assert count([ended(looks) for looks in studies], "faster", "slower") <= MOST
+
+
+def test_looking_three_times_at_the_whole_error_rate_fails_that_check(three_looks: FloatArray) -> None:
+    assert any_look_differs(at_looks(three_looks, 0.05)) > MOST
+
+
+def test_equivalence_at_exactly_the_margin_with_three_looks() -> None:
+    medians = simulate(STUDIES, seed=11, effects=(0.0, math.log1p(MARGIN)), trials=LOOKS[-1], rounds=4, calls=4)
+    studies = at_looks(medians, 0.05 / 3)
+    assert count([ended(looks) for looks in studies], "equivalent") <= MOST
+    assert sum(1 for looks in studies if count(looks, "equivalent")) <= MOST
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # negative controls: a plan or an analysis that is known to be wrong must fail the checks above
 
 
