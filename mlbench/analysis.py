@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from mlbench import statistics
-from mlbench.comparison import P50, PEAK_MEMORY, THROUGHPUT, against_baseline, peak_mib, verdicts
+from mlbench.comparison import P50, P95, PEAK_MEMORY, THROUGHPUT, against_baseline, peak_mib, verdicts
 from mlbench.config import ProtocolConfig
 from mlbench.figures import Figures, turn_cpu, turn_mean, turn_p50
 from mlbench.measurement.alone import disturbance
 from mlbench.metrics import PERCENTILES
-from mlbench.records import Arm, ArmResult, Estimate, Measurement, Noise, Quality, SeriesPoint, Turn
+from mlbench.records import Arm, ArmResult, Estimate, Measurement, Noise, Notice, Quality, SeriesPoint, Turn, Verdict
+from mlbench.speeds import TAG, two_speeds
 
 _MIB = 1 << 20
 
@@ -36,6 +37,9 @@ def analyse(
     """
     figures = Figures(measurement)
     results = {arm.name: _result(arm, figures, measurement, qualities.get(arm.name)) for arm in arms}
+    jumps = _two_speeds(figures, [name for name, result in results.items() if result.status != "failed"])
+    for name, notices in jumps.items():
+        results[name] = replace(results[name], warnings=tuple(notices.values()), tags={TAG: "true"})
     baseline = measurement.plan.baseline
     variants = [name for name, result in results.items() if name != baseline and result.status != "failed"]
     if results[baseline].status != "failed":
@@ -43,10 +47,32 @@ def analyse(
         for name in variants:
             reason = _withheld(name, baseline, measurement, noise)
             mine = {metric: calls[name] for metric, calls in found.items() if name in calls}
+            mine = _marked(mine, figures, {arm: of for arm, of in jumps.items() if arm in (name, baseline)})
             if reason:
                 mine = {metric: statistics.withhold(verdict, reason) for metric, verdict in mine.items()}
             results[name] = against_baseline(results[name], results[baseline], mine, figures, protocol)
     return tuple(results[name] for name in sorted(results, key=lambda name: name != baseline))
+
+
+def _two_speeds(figures: Figures, names: Sequence[str]) -> dict[str, dict[int, Notice]]:
+    """What to say of the arms that jump between two speeds, by arm and batch size."""
+    sizes = dict.fromkeys((figures.plan.headline, figures.plan.largest))
+    found = {name: {size: two_speeds(figures, name, names, size) for size in sizes} for name in names}
+    said = {name: {size: notice for size, notice in of.items() if notice} for name, of in found.items()}
+    return {name: of for name, of in said.items() if of}
+
+
+def _marked(
+    verdicts: Mapping[str, Verdict], figures: Figures, jumps: Mapping[str, Mapping[int, Notice]]
+) -> dict[str, Verdict]:
+    """The verdicts on times, marked where the arm or the baseline has two speeds at the batch size they are about."""
+    about = {P50: figures.plan.headline, P95: figures.plan.headline, THROUGHPUT: figures.plan.largest}
+    marked = dict(verdicts)
+    for arm, sizes in jumps.items():
+        for metric, size in about.items():
+            if metric in marked and size in sizes:
+                marked[metric] = statistics.mark(marked[metric], f"the turns of {arm} jump between two speeds")
+    return marked
 
 
 def _withheld(name: str, baseline: str, measurement: Measurement, noise: Noise) -> str:

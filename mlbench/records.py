@@ -463,6 +463,15 @@ class SeriesPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the reader must know: a short code, one sentence, and what to do next."""
+
+    code: str
+    message: str
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ArmResult:
     """All that a study concluded about one arm.
 
@@ -473,6 +482,7 @@ class ArmResult:
         absent: Metrics that could not be had, with the reason.
         series: Metric series over batch sizes, by name (``by_batch/p50_ms`` ...).
         verdicts: By metric name; empty for the baseline.
+        warnings: What the reader must know of this arm's figures.
     """
 
     name: str
@@ -488,6 +498,7 @@ class ArmResult:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     quality: Quality | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -496,15 +507,6 @@ class Noise:
 
     level: Literal["quiet", "noisy", "unusable"]
     evidence: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something the reader must know: a short code, one sentence, and what to do next."""
-
-    code: str
-    message: str
-    action: str = ""
 
 
 @dataclass(frozen=True, slots=True)

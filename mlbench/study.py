@@ -270,6 +270,7 @@ def _conclude(
             *step_notes,
             *([loud] if loud else []),
             *alone.notices(measurement.turns),
+            *(notice for arm in results for notice in arm.warnings),
         ),
         wall_seconds=round(wall_seconds, 3),
         energy_source=measurement.energy_source,

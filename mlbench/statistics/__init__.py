@@ -6,20 +6,23 @@ from mlbench.statistics._between import BetweenProcesses, between_processes, clo
 from mlbench.statistics._bootstrap import Statistic, bootstrap_interval
 from mlbench.statistics._estimates import trial_estimate
 from mlbench.statistics._holm import adjusted, holm
+from mlbench.statistics._modes import TwoSpeeds, two_speeds
 from mlbench.statistics._percentiles import min_samples, percentile, supported
 from mlbench.statistics._proportions import mcnemar_exact, tango, wilson
-from mlbench.statistics._verdict import MIN_TRIALS, compare, paired_log_ratios, withhold
+from mlbench.statistics._verdict import MIN_TRIALS, compare, mark, paired_log_ratios, withhold
 
 __all__ = [
     "MIN_TRIALS",
     "BetweenProcesses",
     "Statistic",
+    "TwoSpeeds",
     "adjusted",
     "between_processes",
     "bootstrap_interval",
     "clopper_pearson",
     "compare",
     "holm",
+    "mark",
     "mcnemar_exact",
     "min_samples",
     "paired_log_ratios",
@@ -27,6 +30,7 @@ __all__ = [
     "supported",
     "tango",
     "trial_estimate",
+    "two_speeds",
     "wilson",
     "withhold",
 ]

@@ -113,8 +113,12 @@ def compare(
 
 def withhold(verdict: Verdict, reason: str) -> Verdict:
     """The same evidence with no answer: it is not fit for one, and more trials of the kind would not help."""
-    reason = f"{verdict.reason}; {reason}" if verdict.reason else reason
-    return dataclasses.replace(verdict, call="inconclusive", reason=reason, trials_needed=None, withheld=True)
+    return dataclasses.replace(mark(verdict, reason), call="inconclusive", trials_needed=None, withheld=True)
+
+
+def mark(verdict: Verdict, reason: str) -> Verdict:
+    """The same answer, with something that the reader must know beside it."""
+    return dataclasses.replace(verdict, reason=f"{verdict.reason}; {reason}" if verdict.reason else reason)
 
 
 def unsettled(verdict: Verdict, summary: Summary, alpha: float) -> Verdict:
