@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from mlbench import statistics
-from mlbench.comparison import P50, P95, PEAK_MEMORY, THROUGHPUT, against_baseline, peak_mib, verdicts
+from mlbench.comparison import P50, P95, THROUGHPUT, against_baseline, verdicts
 from mlbench.config import ProtocolConfig
-from mlbench.figures import Figures, turn_cpu, turn_mean, turn_p50
+from mlbench.figures import Figures, turn_mean, turn_p50
+from mlbench.hardware import hardware
 from mlbench.measurement.alone import disturbance
 from mlbench.metrics import PERCENTILES
-from mlbench.records import Arm, ArmResult, Estimate, Measurement, Noise, Notice, Quality, SeriesPoint, Turn, Verdict
+from mlbench.records import Arm, ArmResult, Estimate, Measurement, Noise, Notice, Quality, SeriesPoint, Verdict
 from mlbench.speeds import TAG, two_speeds
-
-_MIB = 1 << 20
 
 
 def analyse(
@@ -97,10 +94,15 @@ def _result(arm: Arm, figures: Figures, measurement: Measurement, quality: Quali
         reason = lost[0].reason if lost else "the study was interrupted before its first trial was complete"
         return replace(result, status="failed", failure=reason)
     metrics, absent = _latency(arm.name, figures)
-    metrics |= _memory(arm, figures) | _cpu(arm.name, figures)
-    for hardware in (_gpu(arm.name, figures), _energy(arm.name, figures)):
-        metrics |= hardware
-    absent |= {name: reason for name, reason in measurement.absent.items() if name not in metrics}
+    found, lacking = hardware(
+        arm,
+        figures.by_trial(arm.name, figures.plan.headline),
+        figures.by_trial(arm.name, figures.plan.largest),
+        [figures.worker(arm.name, trial) for trial in trials],
+        measurement.absent,
+    )
+    metrics |= found
+    absent |= lacking
     if quality is not None:
         metrics |= {f"quality/{name}": estimate for name, estimate in quality.metrics.items()}
         metrics |= {f"agreement/{name}": estimate for name, estimate in quality.agreement.items()}
@@ -151,65 +153,6 @@ def _percentile(name: str, level: float, figures: Figures) -> Estimate | None:
 def _throughput(name: str, batch_size: int, figures: Figures) -> Estimate:
     """Items per second at the typical pace: a mean would be governed by a few disturbed calls."""
     return statistics.trial_estimate(batch_size * 1e9 / figures.per_trial(name, batch_size, turn_p50), "1/s")
-
-
-def _memory(arm: Arm, figures: Figures) -> dict[str, Estimate]:
-    return {
-        PEAK_MEMORY: statistics.trial_estimate(figures.reports(arm.name, peak_mib), "MiB"),
-        "memory/load_peak_mib": statistics.trial_estimate(
-            figures.reports(arm.name, lambda worker: worker.load_peak_mib), "MiB"
-        ),
-        "memory/import_rss_mib": statistics.trial_estimate(
-            figures.reports(arm.name, lambda worker: worker.import_rss_mib), "MiB"
-        ),
-        "memory/disk_mib": Estimate(arm.artifact.size_bytes / _MIB, n=1, unit="MiB", method="bytes of the files"),
-    }
-
-
-def _cpu(name: str, figures: Figures) -> dict[str, Estimate]:
-    size = figures.plan.headline
-
-    def utilization(turn: Turn) -> float:
-        return 100.0 * turn.cpu_ns / max(turn.wall_ns, 1)
-
-    return {
-        "cpu/utilization_pct": statistics.trial_estimate(figures.per_trial(name, size, utilization), "%"),
-        "cpu/time_per_call_ms": statistics.trial_estimate(figures.per_trial(name, size, turn_cpu) / 1e6, "ms"),
-    }
-
-
-_GPU = {
-    "gpu/utilization_pct": ("gpu_utilization_pct", "%"),
-    "gpu/power_w": ("gpu_power_w", "W"),
-    "memory/gpu_peak_mib": ("gpu_memory_mib", "MiB"),
-}
-
-
-def _gpu(name: str, figures: Figures) -> dict[str, Estimate]:
-    """Figures of the GPU at the ends of turns; only where every trial has them."""
-    metrics = {}
-    for metric, (figure, unit) in _GPU.items():
-        per_trial = []
-        for trial in figures.trials(name):
-            turns = figures.turns(name, figures.plan.largest, trial)
-            values = [turn.hardware[figure] for turn in turns if figure in turn.hardware]
-            if values:
-                per_trial.append(max(values) if metric == "memory/gpu_peak_mib" else float(np.mean(values)))
-        if len(per_trial) == len(figures.trials(name)):
-            metrics[metric] = statistics.trial_estimate(np.array(per_trial), unit)
-    return metrics
-
-
-def _energy(name: str, figures: Figures) -> dict[str, Estimate]:
-    """Joules per item at the headline batch size, idle power subtracted; discarded calls took energy too."""
-    per_trial = []
-    for trial in figures.trials(name):
-        turns = figures.turns(name, figures.plan.headline, trial)
-        if any("energy_j" not in turn.hardware for turn in turns):
-            return {}
-        items = sum((len(turn.timed_ns) + len(turn.discarded_ns)) * turn.batch_size for turn in turns)
-        per_trial.append(sum(turn.hardware["energy_j"] for turn in turns) / items)
-    return {"energy/joules_per_sample": statistics.trial_estimate(np.array(per_trial), "J")}
 
 
 def _series(name: str, figures: Figures) -> dict[str, tuple[SeriesPoint, ...]]:

@@ -6,7 +6,6 @@ nothing in the others. Nothing is started and nothing heavy is imported.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from mlbench.config import (
     WorkloadConfig,
 )
 from mlbench.errors import InputError
+from mlbench.measurement.cgroup import cpu_budget
 from mlbench.recipes import recipe, step_names
 from mlbench.records import Notice
 from mlbench.tracking import names
@@ -86,7 +86,7 @@ def warnings(config: StudyConfig) -> list[Notice]:
                 "variants=[onnx_fp32] selects one, `mlbench list variants` shows all",
             )
         )
-    cores = len(os.sched_getaffinity(0))
+    cores = cpu_budget()
     threads = {"threads": config.threads}
     threads |= {
         f"{key}.runtime.threads": arm.runtime.threads or 1 for key, arm in _keyed(config.baseline, config.variants)

@@ -164,7 +164,7 @@ class ProbesConfig:
     """Which sources of hardware figures are asked; each says by itself when it is not available."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
-    names: tuple[str, ...] = ("machine", "gpu", "energy")
+    names: tuple[str, ...] = ("machine", "cgroup", "frequency", "thermal", "gpu", "energy")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
+
+from mlbench.measurement.cgroup import Cgroup, cpu_budget
 
 DISTRIBUTIONS = (
     "mlflow-mlbench",
@@ -29,28 +30,26 @@ _GIB = 1 << 30
 
 def environment(proc: Path = Path("/proc"), sys_root: Path = Path("/sys")) -> dict[str, str]:
     """Facts of this machine and its software by name; what cannot be read is left out."""
+    group = Cgroup(proc, sys_root / "fs" / "cgroup")
     facts = {
         "python": platform.python_version(),
         "implementation": sys.implementation.name,
         "system": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),
         "cpu.logical": str(psutil.cpu_count()),
-        "cpu.usable": str(len(os.sched_getaffinity(0))),
+        "cpu.usable": str(cpu_budget(group)),
         "memory.total_gib": f"{psutil.virtual_memory().total / _GIB:.1f}",
     }
     physical = psutil.cpu_count(logical=False)
     if physical is not None:
         facts["cpu.physical"] = str(physical)
     facts.update(_cpu(proc / "cpuinfo"))
-    for name, path in {
-        "cpu.governor": sys_root / "devices/system/cpu/cpu0/cpufreq/scaling_governor",
-        "cgroup.cpu_max": sys_root / "fs/cgroup/cpu.max",
-        "cgroup.memory_max": sys_root / "fs/cgroup/memory.max",
-    }.items():
-        try:
-            facts[name] = path.read_text().strip()
-        except OSError:
-            continue  # not offered here
+    for name, limit, unit in (("cpu", group.cpus(), "CPUs"), ("memory", group.memory_mib(), "MiB")):
+        if limit is not None:
+            facts[f"cgroup.{name}_max"] = f"{limit:g} {unit}"
+    governor = sys_root / "devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    if governor.is_file():
+        facts["cpu.governor"] = governor.read_text().strip()
     for name in DISTRIBUTIONS:
         try:
             facts[f"version.{name}"] = version(name)

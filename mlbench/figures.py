@@ -58,6 +58,10 @@ class Figures:
         """The turns of one arm in one trial, in order of rounds."""
         return self._turns[arm, batch_size][trial]
 
+    def by_trial(self, arm: str, batch_size: int) -> list[list[Turn]]:
+        """The turns of one arm in each of its trials."""
+        return [self.turns(arm, batch_size, trial) for trial in self.trials(arm)]
+
     def matrix(self, arm: str, batch_size: int, trials: Sequence[int], figure: Figure) -> Floats:
         """One figure per turn, shape (trials, rounds)."""
         return np.array([[figure(turn) for turn in self.turns(arm, batch_size, trial)] for trial in trials])

@@ -124,11 +124,32 @@ METRICS: tuple[MetricInfo, ...] = (
     MetricInfo(
         "memory/import_rss_mib", "MiB", "lower", "Resident memory after the runtime's import, before the artifact."
     ),
+    MetricInfo(
+        "memory/rss_mib", "MiB", "lower", "Resident memory of the worker right after turns at the headline batch size."
+    ),
     MetricInfo("memory/gpu_peak_mib", "MiB", "lower", "Largest GPU memory of the worker seen after its turns (NVML)."),
     MetricInfo("memory/disk_mib", "MiB", "lower", "Size of all files that serving needs.", exact=True),
     MetricInfo("cpu/utilization_pct", "%", "none", "CPU time over wall time of timed calls; 100 is one whole CPU."),
     MetricInfo(
         "cpu/time_per_call_ms", "ms", "lower", "CPU time of the worker process per call at the headline batch size."
+    ),
+    MetricInfo(
+        "cpu/frequency_mhz",
+        "MHz",
+        "none",
+        "Clock of the worker's CPUs right after its turns; absent where only nominal.",
+    ),
+    MetricInfo(
+        "cpu/voluntary_switches_per_s", "1/s", "none", "How often the worker waited: voluntary context switches."
+    ),
+    MetricInfo(
+        "cpu/involuntary_switches_per_s", "1/s", "lower", "How often the worker was preempted by something else."
+    ),
+    MetricInfo(
+        "cpu/throttled_pct", "%", "lower", "Share of the turns' time in which a container's CPU limit stopped it."
+    ),
+    MetricInfo(
+        "cpu/thermal_throttles", "", "lower", "Slow-downs because of heat during a trial's turns, mean of trials."
     ),
     MetricInfo("gpu/utilization_pct", "%", "none", "GPU utilisation at the ends of turns (NVML)."),
     MetricInfo("gpu/power_w", "W", "lower", "GPU power at the ends of turns (NVML)."),

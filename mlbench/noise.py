@@ -1,44 +1,42 @@
-"""A verdict on the machine: quiet, noisy or unusable, from what the turns recorded besides the calls."""
+"""A verdict on the machine: quiet, noisy or unusable, from what was seen before, during and after the turns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from mlbench.records import Noise, Notice, Turn
+from mlbench.records import Level, MachineLook, Moment, Neighbour, Noise, NoiseMoment, Notice, Turn
 
-NOISY_OTHERS = 0.25  # CPUs taken by other processes, on average over the turns
-UNUSABLE_OTHERS_SHARE = 0.9  # of the CPUs that the measured arm leaves free
+NOISY_OTHERS = 0.25  # CPUs taken by other processes
+UNUSABLE_OTHERS_SHARE = 0.9  # of the CPUs that may be used
 NOISY_STEAL = 0.02  # CPUs stolen by the hypervisor
 NOISY_WAITING = 0.05  # share of time in which some task waited for a CPU
 UNUSABLE_WAITING = 0.5
+NOISY_THROTTLED = 0.02  # share of time in which the control group was stopped by its CPU limit
+UNUSABLE_THROTTLED = 0.5
+
+_WHEN: Mapping[Moment, str] = {"before": "before the first turn", "after": "after the last turn"}
+_ORDER: Mapping[Level, int] = {"quiet": 0, "noisy": 1, "unusable": 2}
 
 
-def judge(turns: Sequence[Turn], cpus: int) -> Noise:
-    """The machine during the turns.
+def judge(turns: Sequence[Turn], cpus: int, looks: Sequence[MachineLook] = ()) -> Noise:
+    """The machine while it was measured, and right before and after.
 
-    Other processes' share is what the whole machine was busy less what the worker used; it needs the ``machine``
-    probe, and without its figures nothing can be said.
+    The level is that of the turns. A machine that was quiet during them but not before or after is noisy and never
+    unusable: what was measured was not touched, but something came or went.
 
     Args:
         turns: All turns of a study.
         cpus: CPUs that may be used.
+        looks: The looks of :class:`mlbench.probes.watch.MachineWatch`.
     """
-    watched = [turn for turn in turns if "machine_busy_s" in turn.hardware]
-    wall = sum(turn.end_ns - turn.start_ns for turn in watched) / 1e9
-    if wall <= 0:
-        return Noise("quiet", ("the machine was not watched: the probe 'machine' is off or not available",))
-    own = sum(turn.cpu_ns * (turn.end_ns - turn.start_ns) / max(turn.wall_ns, 1) for turn in watched) / 1e9
-    others = max(0.0, sum(turn.hardware["machine_busy_s"] for turn in watched) - own) / wall
-    steal = sum(turn.hardware["machine_steal_s"] for turn in watched) / wall
-    evidence = [f"other processes used {others:.2f} CPUs during the turns", f"steal {100 * steal:.1f} %"]
-    noisy = others > NOISY_OTHERS or steal > NOISY_STEAL
-    unusable = others > UNUSABLE_OTHERS_SHARE * max(1, cpus)
-    if all("cpu_pressure_s" in turn.hardware for turn in watched):
-        waiting = sum(turn.hardware["cpu_pressure_s"] for turn in watched) / wall
-        evidence.append(f"tasks waited for a CPU {100 * waiting:.1f} % of the time")
-        noisy = noisy or waiting > NOISY_WAITING
-        unusable = unusable or waiting > UNUSABLE_WAITING
-    return Noise("unusable" if unusable else "noisy" if noisy else "quiet", tuple(evidence))
+    before, after = ([_around(look, cpus) for look in looks if look.moment == name] for name in ("before", "after"))
+    during = _during(turns, cpus, [look for look in looks if look.moment == "during"])
+    level, evidence = during.level, list(during.evidence)
+    for moment in (*before, *after):
+        if moment.level != "quiet":
+            level = _worse(level, "noisy")
+            evidence.append(f"{_WHEN[moment.moment]} it was {moment.level} ({', '.join(moment.evidence)})")
+    return Noise(level, tuple(evidence), (*before, during, *after))
 
 
 def notice(noise: Noise) -> Notice | None:
@@ -50,3 +48,82 @@ def notice(noise: Noise) -> Notice | None:
         f"the machine was {noise.level} while it was measured: {'; '.join(noise.evidence)}",
         "stop other work on this machine and run the study again, or raise protocol.trials",
     )
+
+
+def _during(turns: Sequence[Turn], cpus: int, looks: Sequence[MachineLook]) -> NoiseMoment:
+    """The machine during the turns: other processes' share is what all were busy less what the worker used."""
+    watched = [turn for turn in turns if "machine_busy_s" in turn.hardware]
+    wall = sum(turn.end_ns - turn.start_ns for turn in watched) / 1e9
+    if wall <= 0:
+        said = "the machine was not watched: the probe 'machine' is off or not available"
+        return NoiseMoment("during", "quiet", (said,))
+    own = sum(turn.cpu_ns * (turn.end_ns - turn.start_ns) / max(turn.wall_ns, 1) for turn in watched) / 1e9
+
+    def rate(name: str) -> float | None:
+        if any(name not in turn.hardware for turn in watched):
+            return None
+        return sum(turn.hardware[name] for turn in watched) / wall
+
+    others = max(0.0, (rate("machine_busy_s") or 0.0) - own / wall)
+    level, evidence = _contention(others, cpus, rate("machine_steal_s"), rate("cpu_pressure_s"), "during the turns")
+    throttled, hot = rate("cgroup_throttled_s"), sum(turn.hardware.get("thermal_throttles", 0.0) for turn in watched)
+    if throttled is not None:
+        evidence.append(f"the CPU limit of the container stopped it {100 * throttled:.1f} % of the time")
+        level = _worse(level, _level(throttled, NOISY_THROTTLED, UNUSABLE_THROTTLED))
+    if hot > 0:
+        evidence.append(f"CPUs slowed down {hot:.0f} times because of heat")
+        level = _worse(level, "noisy")
+    switches = rate("involuntary_switches")
+    if switches is not None:
+        evidence.append(f"the workers were preempted {switches:.0f} times a second")
+    evidence += _named(_over_trials(looks))
+    return NoiseMoment("during", level, tuple(evidence))
+
+
+def _around(look: MachineLook, cpus: int) -> NoiseMoment:
+    """The idle machine: nothing of ours runs, so all that is busy is somebody else."""
+    figures = look.figures
+    where = f"in {look.seconds:.1f} s"
+    level, evidence = _contention(figures["busy_cpus"], cpus, figures["steal_cpus"], figures.get("cpu_waiting"), where)
+    evidence.append(f"load average {figures['load_1m']:.1f}")
+    return NoiseMoment(look.moment, level, tuple(evidence + _named(look.others)))
+
+
+def _contention(
+    others: float, cpus: int, steal: float | None, waiting: float | None, when: str
+) -> tuple[Level, list[str]]:
+    """The level from what others took, in CPUs, and the share of time in which tasks waited."""
+    evidence = [f"other processes used {others:.2f} CPUs {when}"]
+    level = _level(others, NOISY_OTHERS, UNUSABLE_OTHERS_SHARE * max(1, cpus))
+    if steal is not None:
+        evidence.append(f"steal {100 * steal:.1f} %")
+        level = _worse(level, _level(steal, NOISY_STEAL, float("inf")))
+    if waiting is not None:
+        evidence.append(f"tasks waited for a CPU {100 * waiting:.1f} % of the time")
+        level = _worse(level, _level(waiting, NOISY_WAITING, UNUSABLE_WAITING))
+    return level, evidence
+
+
+def _level(value: float, noisy: float, unusable: float) -> Level:
+    return "unusable" if value > unusable else "noisy" if value > noisy else "quiet"
+
+
+def _worse(one: Level, other: Level) -> Level:
+    return max(one, other, key=_ORDER.__getitem__)
+
+
+def _over_trials(looks: Sequence[MachineLook]) -> list[Neighbour]:
+    """The busiest other programs, over all trials together."""
+    seconds = sum(look.seconds for look in looks)
+    used: dict[str, float] = {}
+    for look in looks:
+        for other in look.others:
+            used[other.name] = used.get(other.name, 0.0) + other.cpus * look.seconds / seconds
+    ranked = sorted(used.items(), key=lambda item: (-item[1], item[0]))
+    return [Neighbour(name, cpus) for name, cpus in ranked]
+
+
+def _named(others: Sequence[Neighbour], most: int = 3) -> list[str]:
+    if not others:
+        return []
+    return ["busiest others: " + ", ".join(f"{other.name} {other.cpus:.2f} CPUs" for other in others[:most])]

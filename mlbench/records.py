@@ -24,6 +24,8 @@ T = TypeVar("T")
 Role = Literal["baseline", "variant", "incumbent"]
 Call = Literal["faster", "slower", "equivalent", "inconclusive"]
 Scalar = str | int | float | bool | None
+Level = Literal["quiet", "noisy", "unusable"]
+Moment = Literal["before", "during", "after"]
 LabelKind = Literal["class", "multi_hot", "number", "token"]
 """What the labels of a task are: class indices (items,), zeros and ones (items, classes), numbers (items,), or class
 indices (items, tokens) where :data:`IGNORED` marks tokens that do not count."""
@@ -342,8 +344,41 @@ class LostTrial:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another program, by name alone, and how many CPUs all its processes used."""
+
+    name: str
+    cpus: float
+
+
+@dataclass(frozen=True, slots=True)
+class MachineLook:
+    """The machine while nothing was measured, or over a whole trial.
+
+    Attributes:
+        moment: ``before`` the first trial and ``after`` the last one nothing of ours runs; ``during`` is one trial.
+        trial: Which one, for ``during``.
+        seconds: How long was looked.
+        figures: ``busy_cpus``, ``steal_cpus``, shares of time in which tasks waited (``cpu_waiting``,
+            ``memory_waiting``, ``io_waiting``), and the load average ``load_1m``; absent where not readable. The
+            figures of a trial hold our own workers too.
+        others: The busiest other programs.
+    """
+
+    moment: Moment
+    trial: int | None
+    seconds: float
+    figures: dict[str, float] = field(default_factory=dict)
+    others: tuple[Neighbour, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
-    """Everything that was measured, as it came."""
+    """Everything that was measured, as it came.
+
+    Attributes:
+        epoch_ns: Wall-clock time (Unix) at the zero of the monotonic clock of all turns; 0 where it was not kept.
+    """
 
     plan: Plan
     turns: tuple[Turn, ...]
@@ -354,6 +389,8 @@ class Measurement:
     energy_source: str = "absent"
     absent: dict[str, str] = field(default_factory=dict)
     complete: bool = True
+    machine_looks: tuple[MachineLook, ...] = ()
+    epoch_ns: int = 0
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -502,11 +539,25 @@ class ArmResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Noise:
-    """A verdict on the machine: ``quiet``, ``noisy`` or ``unusable``, with the evidence."""
+class NoiseMoment:
+    """The verdict on the machine at one moment: before, during or after the measurement."""
 
-    level: Literal["quiet", "noisy", "unusable"]
+    moment: Moment
+    level: Level
     evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """A verdict on the machine: ``quiet``, ``noisy`` or ``unusable``, with the evidence.
+
+    Attributes:
+        moments: The verdicts that it was made of, in order of time.
+    """
+
+    level: Level
+    evidence: tuple[str, ...] = ()
+    moments: tuple[NoiseMoment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,8 +214,25 @@ _BUILTIN: tuple[Entry, ...] = (
         "probe",
         "machine",
         "mlbench.probes.machine:MachineProbe",
-        "CPU load, steal and pressure of the whole machine",
-        ("psutil",),
+        "busy and stolen CPU time, pressure, and other busy programs",
+    ),
+    _builtin(
+        "probe",
+        "cgroup",
+        "mlbench.probes.cgroup:CgroupProbe",
+        "time in which a container's CPU limit stopped it",
+    ),
+    _builtin(
+        "probe",
+        "frequency",
+        "mlbench.probes.frequency:FrequencyProbe",
+        "clock of the CPUs in use",
+    ),
+    _builtin(
+        "probe",
+        "thermal",
+        "mlbench.probes.thermal:ThermalProbe",
+        "how often a CPU slowed down because of heat",
     ),
     _builtin(
         "probe",

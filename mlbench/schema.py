@@ -166,7 +166,7 @@ def show(value: Any) -> str:
         text = "[" + ", ".join(show(item) for item in value) + "]"
     else:
         text = str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ def run_selfcheck(composition: Composition, studies: int, percent: float, progre
         progress.phase(f"Study {seed - config.seed + 1} of {studies}")
         plan = make_plan(names, BASELINE, config.scenario, config.protocol, seed, usable_cpus())
         measured = measure(plan, three, workload, config, progress)
-        return measured, judge(measured.turns, len(os.sched_getaffinity(0)))
+        return measured, judge(measured.turns, len(os.sched_getaffinity(0)), measured.machine_looks)
 
     return check(studies, percent, config.seed, config.protocol, one)
 

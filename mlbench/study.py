@@ -9,9 +9,9 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
@@ -34,7 +34,7 @@ from mlbench.measurement.coordinator import Coordinator
 from mlbench.measurement.cpus import usable_cpus
 from mlbench.measurement.plan import make_plan
 from mlbench.policy import decide
-from mlbench.probes import Probe
+from mlbench.probes.started import started
 from mlbench.progress import Progress
 from mlbench.recipes import recipes
 from mlbench.records import (
@@ -192,43 +192,28 @@ def measure(
         progress.notice(f"look {look} of {len(plan.looks)}, after {plan.looks[look - 1]} trials: p50 is {found}")
         return not still
 
-    with _started(config.probes.names) as (probes, absent, energy_source):
+    with started(config.probes) as hardware:
+        hardware.watch.before()
         measured = Coordinator(
             plan,
             arms,
             workload.data.test.inputs,
             workload.data.test.labels,
-            probes=probes,
+            probes=hardware.probes,
             turn_timeout_s=config.protocol.turn_timeout_s,
             report=report,
             settled=settled,
-        ).run(absent=absent, energy_source=energy_source)
+            trial_over=hardware.watch.trial_over,
+        ).run(absent=hardware.absent, energy_source=hardware.energy_source)
+        measured = replace(
+            measured,
+            complete=measured.complete and hardware.watch.after(),
+            machine_looks=hardware.watch.looks,
+            epoch_ns=time.time_ns() - time.perf_counter_ns(),
+        )
     for loss in measured.lost:
         progress.notice(f"{loss.arm}, trial {loss.trial + 1} of {plan.trials} lost: {loss.reason}")
     return measured
-
-
-@contextmanager
-def _started(names: Sequence[str]) -> Iterator[tuple[list[Probe], dict[str, str], str]]:
-    """The probes that can be read here, started; for the others a reason per metric; where energy comes from."""
-    probes: list[Probe] = []
-    absent: dict[str, str] = {}
-    energy_source = "absent"
-    chosen: Mapping[str, Probe] = {name: registry.load("probe", name)() for name in registry.entries("probe")}
-    try:
-        for name, probe in chosen.items():
-            reason = probe.available() if name in names else f"the probe '{name}' is not among probes.names"
-            if reason is not None:
-                absent |= dict.fromkeys(probe.provides, reason)
-                continue
-            probe.start()
-            probes.append(probe)
-            if "energy/joules_per_sample" in probe.provides:
-                energy_source = probe.source()
-        yield probes, absent, energy_source
-    finally:
-        for probe in probes:
-            probe.stop()
 
 
 def _conclude(
@@ -244,7 +229,7 @@ def _conclude(
 ) -> Study:
     """From measurement to decision."""
     config = composition.config
-    noise = machine_noise.judge(measurement.turns, len(os.sched_getaffinity(0)))
+    noise = machine_noise.judge(measurement.turns, len(os.sched_getaffinity(0)), measurement.machine_looks)
     qualities = _qualities(config, workload, measurement)
     results = (*analyse(measurement, arms, qualities, config.protocol, noise), *failed)
     loud = machine_noise.notice(noise)

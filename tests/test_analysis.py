@@ -181,19 +181,6 @@ def test_arms_that_did_not_run_alone_withhold_every_verdict(spoil: Callable[[Tur
             assert reason in verdict.reason
 
 
-def test_energy_counts_discarded_calls_and_is_absent_without_figures(found: dict[str, ArmResult]) -> None:
-    arm = results(*measure(hardware={"energy_j": 0.6}))["baseline"]
-    assert arm.metrics["energy/joules_per_sample"].value == pytest.approx(0.05)  # 10 timed + 2 discarded calls
-    assert "energy/joules_per_sample" not in found["baseline"].metrics
-
-
-def test_gpu_figures_are_averaged_and_memory_is_the_peak() -> None:
-    arm = results(*measure(hardware={"gpu_power_w": 70.0, "gpu_memory_mib": 300.0}))["baseline"]
-    assert arm.metrics["gpu/power_w"].value == pytest.approx(70.0)
-    assert arm.metrics["memory/gpu_peak_mib"].value == pytest.approx(300.0)
-    assert "gpu/utilization_pct" not in arm.metrics
-
-
 def test_absent_probes_leave_their_reason() -> None:
     measurement, protocol = measure()
     measurement = replace(measurement, absent={"energy/joules_per_sample": "no counter"})

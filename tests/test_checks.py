@@ -1,6 +1,5 @@
 """What the schema cannot say: unknown parts, impossible combinations, and what will probably disappoint."""
 
-import os
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +20,7 @@ from mlbench.config import (
     StudyConfig,
     TrackingConfig,
 )
+from mlbench.measurement.cgroup import cpu_budget
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_rounds_raised_for_a_percentile_are_told(config: StudyConfig) -> None:
 
 
 def test_more_threads_than_cores_are_allowed_with_a_warning(config: StudyConfig) -> None:
-    cores = len(os.sched_getaffinity(0))
+    cores = cpu_budget()
     greedy = RecipeConfig(runtime=RuntimeConfig(threads=cores + 1))
     many = replace(config, threads=cores + 2, variants={"a": greedy})
     assert [(notice.code, notice.message.partition(":")[0]) for notice in checks.warnings(many)] == [

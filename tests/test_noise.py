@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mlbench.noise import judge, notice
-from mlbench.records import Noise, Turn
+from mlbench.records import MachineLook, Neighbour, Noise, Turn
 
 
 def turn(busy: float, steal: float = 0.0, pressure: float | None = 0.0, seconds: float = 1.0) -> Turn:
@@ -48,3 +50,60 @@ def test_a_quiet_machine_needs_no_notice_and_a_loud_one_says_what_to_do() -> Non
     assert said.code == "unusable_machine"
     assert "evidence" in said.message
     assert "again" in said.action
+
+
+def look(moment: str, busy: float, trial: int | None = None, *others: Neighbour, **more: float) -> MachineLook:
+    figures = {"busy_cpus": busy, "steal_cpus": 0.0, "load_1m": 0.5, **more}
+    return MachineLook(moment, trial, 1.0, figures, others)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("figures", "level"),
+    [
+        ({"cgroup_throttled_s": 0.01}, "quiet"),
+        ({"cgroup_throttled_s": 0.03}, "noisy"),
+        ({"cgroup_throttled_s": 0.6}, "unusable"),
+        ({"thermal_throttles": 0.0}, "quiet"),
+        ({"thermal_throttles": 1.0}, "noisy"),
+        ({"involuntary_switches": 900.0}, "quiet"),  # evidence, but an arm with several threads does that to itself
+    ],
+)
+def test_limits_and_heat_are_noise(figures: dict[str, float], level: str) -> None:
+    noise = judge([replace(turn(1.0), hardware={**turn(1.0).hardware, **figures})], 2)
+    assert noise.level == level
+    if level != "quiet" or "cgroup_throttled_s" in figures:
+        assert any("CPU limit" in text or "heat" in text for text in noise.evidence)
+
+
+@pytest.mark.parametrize(
+    ("before", "during", "after", "level"),
+    [
+        (0.0, 1.0, 0.0, "quiet"),
+        (0.5, 1.0, 0.0, "noisy"),
+        (0.0, 1.0, 1.9, "noisy"),  # unusable afterwards, but what was measured was not touched
+        (0.0, 2.9, 0.0, "unusable"),
+        (0.0, 1.5, 1.9, "noisy"),
+    ],
+)
+def test_before_and_after_make_it_noisy_and_never_unusable(
+    before: float, during: float, after: float, level: str
+) -> None:
+    noise = judge([turn(during)], 2, (look("before", before), look("after", after)))
+    assert noise.level == level
+    assert [moment.moment for moment in noise.moments] == ["before", "during", "after"]
+    assert ("before the first turn it was noisy" in " ".join(noise.evidence)) == (before > 0.25)
+    assert ("after the last turn it was unusable" in " ".join(noise.evidence)) == (after > 1.8)
+
+
+def test_pressure_on_the_idle_machine_counts() -> None:
+    noise = judge([turn(1.0)], 2, (look("before", 0.0, cpu_waiting=0.2),))
+    assert [(moment.moment, moment.level) for moment in noise.moments] == [("before", "noisy"), ("during", "quiet")]
+
+
+def test_the_busiest_others_are_named_over_all_trials() -> None:
+    looks = (
+        look("during", 2.0, 0, Neighbour("python", 1.0), Neighbour("cron", 0.1)),
+        look("during", 2.0, 1, Neighbour("browser", 0.4)),
+    )
+    evidence = judge([turn(2.0)], 2, looks).evidence
+    assert evidence[-1] == "busiest others: python 0.50 CPUs, browser 0.20 CPUs, cron 0.05 CPUs"

@@ -20,7 +20,7 @@ PROTOCOL = {
     "task": ("evaluate",),
     "step": ("name", "version", "params", "accepts", "produces", "libraries", "reads_data", "resolve", "apply"),
     "runtime": ("name", "formats", "import_library", "load"),
-    "probe": ("name", "provides", "available", "source", "start", "begin", "end", "stop"),
+    "probe": ("name", "provides", "available", "source", "lacks", "start", "begin", "end", "stop"),
 }
 
 

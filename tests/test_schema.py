@@ -184,7 +184,7 @@ def test_an_empty_text_is_shown_as_such() -> None:
         (1.5, "1.5"),
         ("a", "'a'"),
         ({"a": [1, "b"]}, "{a: [1, 'b']}"),
-        ("x" * 100, "'" + "x" * 56 + "..."),
+        ("x" * 100, "'" + "x" * 76 + "..."),
     ],
 )
 def test_values_are_shown_on_one_short_line(value: object, shown: str) -> None:

@@ -56,6 +56,7 @@ class Coordinator:
         launch: Starts a worker; a real process unless a test says otherwise.
         report: Told about progress, between rounds only.
         settled: Whether a look ends the measurement; asked only where the plan has looks.
+        trial_over: Told the number of a trial when its workers are gone.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Coordinator:
         launch: Launcher = WorkerProcess,
         report: Reporter = lambda _trial, _share: None,
         settled: Settled = lambda _look, _measured: False,
+        trial_over: Callable[[int], None] = lambda _trial: None,
     ) -> None:
         self._plan = plan
         self._arms = {arm.name: arm for arm in arms}
@@ -79,6 +81,7 @@ class Coordinator:
         self._launch = launch
         self._report = report
         self._settled = settled
+        self._trial_over = trial_over
         self._turns: list[Turn] = []
         self._workers: list[WorkerReport] = []
         self._predictions: dict[str, Predictions] = {}
@@ -101,6 +104,7 @@ class Coordinator:
             try:
                 for trial in range(self._plan.trials):
                     self._trial(trial, directory)
+                    self._trial_over(trial)
                     if self._ends(trial + 1):
                         break
             except KeyboardInterrupt:

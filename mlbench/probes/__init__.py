@@ -25,6 +25,10 @@ class Probe(Protocol):
         """Where the figures come from, such as ``rapl`` or ``nvml``."""
         ...
 
+    def lacks(self) -> Mapping[str, str]:
+        """Metrics of ``provides`` that this device cannot give, with the reason; asked after ``start``."""
+        ...
+
     def start(self) -> None:
         """Open what is needed. Called once, before the first trial, on an idle machine."""
         ...

@@ -62,6 +62,10 @@ class EnergyProbe:
         """``rapl``, ``nvml`` or ``rapl+nvml``."""
         return "+".join([*(["rapl"] if self._domains else []), *(["nvml"] if self._gpu is not None else [])])
 
+    def lacks(self) -> Mapping[str, str]:
+        """Nothing: there is one figure."""
+        return {}
+
     def start(self) -> None:
         """Measure the idle machine for a second: idle power is subtracted from every turn."""
         self.begin()

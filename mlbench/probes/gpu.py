@@ -46,6 +46,10 @@ class GpuProbe:
         """NVML."""
         return "nvml"
 
+    def lacks(self) -> Mapping[str, str]:
+        """Nothing so far."""
+        return {}
+
     def start(self) -> None:
         """Open the device."""
         assert self._nvml is not None

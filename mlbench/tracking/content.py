@@ -15,6 +15,7 @@ import yaml
 from mlbench.records import (
     ArmResult,
     LostTrial,
+    MachineLook,
     Measurement,
     Plan,
     Predictions,
@@ -244,7 +245,12 @@ def recipe(arm: ArmResult) -> dict[str, Any]:
 def measurement_record(measurement: Measurement) -> dict[str, Any]:
     """``measurement.json``: what belongs to no single arm."""
     record = {name: getattr(measurement, name) for name in _MEASUREMENT}
-    return {**record, "lost": [to_dict(lost) for lost in measurement.lost]}
+    lists = {"lost": measurement.lost, "machine_looks": measurement.machine_looks}
+    return {
+        **record,
+        "epoch_ns": measurement.epoch_ns,
+        **{key: [to_dict(item) for item in items] for key, items in lists.items()},
+    }
 
 
 def worker_records(measurement: Measurement, arm: str) -> list[dict[str, Any]]:
@@ -290,6 +296,8 @@ def measurement_from(
             workers=tuple(sorted(workers, key=lambda worker: worker.trial)),
             predictions=tuple(predictions),
             lost=tuple(LostTrial(**lost) for lost in record["lost"]),
+            machine_looks=tuple(from_dict(MachineLook, look) for look in record.get("machine_looks", ())),
+            epoch_ns=record.get("epoch_ns", 0),
             **{name: record[name] for name in _MEASUREMENT},
         )
     except (TypeError, KeyError) as error:

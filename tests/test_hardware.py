@@ -1,0 +1,109 @@
+"""Hardware figures of one arm, on turns of which the truth is known."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import make_arm
+
+from mlbench.hardware import hardware
+from mlbench.records import Arm, Estimate, Turn, WorkerReport
+
+ARM = make_arm("a")
+FIGURES = {
+    "rss_mib": 50.0,
+    "voluntary_switches": 1.0,
+    "involuntary_switches": 4.0,
+    "cpu_mhz": 3000.0,
+    "cgroup_throttled_s": 0.02,
+    "thermal_throttles": 1.0,
+    "energy_j": 0.6,
+}
+
+
+def turn(trial: int = 0, figures: dict[str, float] | None = None, **changes: Any) -> Turn:
+    """Ten timed and two discarded calls in 0.2 s, of which the CPU worked half."""
+    calls = np.full(10, 10_000_000)
+    values = {"cpu_ns": 50_000_000, "wall_ns": 100_000_000, "discarded_ns": calls[:2], "timed_ns": calls, **changes}
+    return Turn(trial, 0, 0, "a", 4, 0, 200_000_000, hardware=figures or FIGURES, **values)
+
+
+def worker(trial: int, **changes: Any) -> WorkerReport:
+    report = WorkerReport("a", trial, 1, 10.0, 5.0, 20.0, 30.0, {"4": 60.0, "8": 70.0}, np.zeros(3, np.int64))
+    return replace(report, **changes)
+
+
+def found(
+    *trials: list[Turn], arm: Arm = ARM, reasons: dict[str, str] | None = None, **changes: Any
+) -> tuple[dict[str, Estimate], dict[str, str]]:
+    shown = trials or ([turn(), turn()], [turn(1), turn(1)])
+    return hardware(arm, shown, shown, [worker(trial, **changes) for trial in range(len(shown))], reasons or {})
+
+
+def test_processor_figures_in_their_units() -> None:
+    metrics, _ = found()
+    values = {name: round(estimate.value, 6) for name, estimate in metrics.items() if name.startswith("cpu/")}
+    assert values == {
+        "cpu/utilization_pct": 50.0,
+        "cpu/time_per_call_ms": 5.0,
+        "cpu/frequency_mhz": 3000.0,
+        "cpu/voluntary_switches_per_s": 5.0,
+        "cpu/involuntary_switches_per_s": 20.0,
+        "cpu/throttled_pct": 10.0,
+        "cpu/thermal_throttles": 2.0,  # over the trial's two turns
+    }
+
+
+def test_memory_is_the_peak_over_all_batch_sizes_and_disk_is_exact() -> None:
+    metrics, _ = found()
+    assert metrics["memory/peak_rss_mib"].value == pytest.approx(70.0)
+    assert metrics["memory/rss_mib"].value == pytest.approx(50.0)
+    assert metrics["memory/disk_mib"] == Estimate(1.0, n=1, unit="MiB", method="bytes of the files")
+
+
+def test_an_interval_over_trials() -> None:
+    trials = [[turn(trial, FIGURES | {"cpu_mhz": mhz})] for trial, mhz in enumerate((2900.0, 3000.0, 3100.0))]
+    clock = found(*trials)[0]["cpu/frequency_mhz"]
+    assert clock.n == 3
+    assert clock.low is not None
+    assert clock.high is not None
+    assert clock.low < 3000 < clock.high
+
+
+def test_nothing_happened_is_zero_and_not_absent() -> None:
+    metrics, _ = found([turn(0, FIGURES | {"thermal_throttles": 0.0, "cgroup_throttled_s": 0.0})])
+    assert (metrics["cpu/thermal_throttles"].value, metrics["cpu/throttled_pct"].value) == (0.0, 0.0)
+
+
+def test_what_the_probes_cannot_read_is_absent_with_their_reason() -> None:
+    bare = {"rss_mib": 50.0}
+    reasons = {"cpu/frequency_mhz": "nominal only", "gpu/power_w": "no GPU", "energy/joules_per_sample": "no counter"}
+    metrics, absent = found([turn(0, bare)], [turn(1, bare)], reasons=reasons)
+    assert absent["cpu/frequency_mhz"] == "nominal only"
+    assert absent["gpu/power_w"] == "no GPU"
+    assert absent["energy/joules_per_sample"] == "no counter"
+    assert "every trial" in absent["cpu/thermal_throttles"]
+    assert not set(absent) & set(metrics)
+
+
+def test_a_figure_that_one_turn_lacks_is_absent() -> None:
+    broken = {name: value for name, value in FIGURES.items() if name != "cpu_mhz"}
+    metrics, absent = found([turn(), turn()], [turn(1), turn(1, broken)])
+    assert "cpu/frequency_mhz" not in metrics
+    assert "every trial" in absent["cpu/frequency_mhz"]
+
+
+def test_energy_counts_discarded_calls_and_may_be_negative() -> None:
+    assert found()[0]["energy/joules_per_sample"].value == pytest.approx(0.6 / 48)  # 12 calls of 4 items
+    below = found([turn(0, FIGURES | {"energy_j": -0.6})])[0]["energy/joules_per_sample"]
+    assert below.value == pytest.approx(-0.6 / 48)
+
+
+def test_gpu_figures_are_averaged_and_memory_is_the_peak() -> None:
+    first = {"gpu_power_w": 60.0, "gpu_memory_mib": 300.0}
+    second = {"gpu_power_w": 80.0, "gpu_memory_mib": 200.0}
+    metrics, absent = found([turn(0, FIGURES | first), turn(0, FIGURES | second)])
+    assert metrics["gpu/power_w"].value == pytest.approx(70.0)
+    assert metrics["memory/gpu_peak_mib"].value == pytest.approx(300.0)
+    assert "gpu/utilization_pct" in absent
