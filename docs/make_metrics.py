@@ -36,6 +36,8 @@ PREFIXES = {
     "energy": "Only where the machine has a counter: NVML or RAPL. The source is in the tag `mlbench.energy.source`.",
     "vs_baseline": "The arm against the baseline, measured in the same study. Absent for the baseline.",
     "by_batch": "One point per batch size: the step of the series is the batch size.",
+    "by_length": "One point per input length, where `scenario.input_lengths` is set.",
+    "by_threads": "One point per number of threads, where `scenario.threads` is set.",
 }
 BETTER = {"lower": "lower", "higher": "higher", "none": ""}
 

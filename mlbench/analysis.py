@@ -11,8 +11,19 @@ from mlbench.config import ProtocolConfig
 from mlbench.figures import Figures, turn_mean, turn_p50
 from mlbench.hardware import hardware
 from mlbench.measurement.alone import disturbance
-from mlbench.metrics import PERCENTILES
-from mlbench.records import Arm, ArmResult, Estimate, Measurement, Noise, Notice, Quality, SeriesPoint, Verdict
+from mlbench.metrics import PERCENTILES, SWEEPS
+from mlbench.records import (
+    Arm,
+    ArmResult,
+    ConditionKey,
+    Estimate,
+    Measurement,
+    Noise,
+    Notice,
+    Quality,
+    SeriesPoint,
+    Verdict,
+)
 from mlbench.speeds import TAG, two_speeds
 
 
@@ -51,23 +62,27 @@ def analyse(
     return tuple(results[name] for name in sorted(results, key=lambda name: name != baseline))
 
 
-def _two_speeds(figures: Figures, names: Sequence[str]) -> dict[str, dict[int, Notice]]:
-    """What to say of the arms that jump between two speeds, by arm and batch size."""
-    sizes = dict.fromkeys((figures.plan.headline, figures.plan.largest))
-    found = {name: {size: two_speeds(figures, name, names, size) for size in sizes} for name in names}
-    said = {name: {size: notice for size, notice in of.items() if notice} for name, of in found.items()}
+def _two_speeds(figures: Figures, names: Sequence[str]) -> dict[str, dict[ConditionKey, Notice]]:
+    """What to say of the arms that jump between two speeds, by arm and condition."""
+    conditions = dict.fromkeys((figures.plan.latency_at, figures.plan.throughput_at))
+    served = {at: [name for name in names if figures.refused(name, at) is None] for at in conditions}
+    found = {
+        name: {at: two_speeds(figures, name, arms, at) for at, arms in served.items() if name in arms} for name in names
+    }
+    said = {name: {at: notice for at, notice in of.items() if notice} for name, of in found.items()}
     return {name: of for name, of in said.items() if of}
 
 
 def _marked(
-    verdicts: Mapping[str, Verdict], figures: Figures, jumps: Mapping[str, Mapping[int, Notice]]
+    verdicts: Mapping[str, Verdict], figures: Figures, jumps: Mapping[str, Mapping[ConditionKey, Notice]]
 ) -> dict[str, Verdict]:
-    """The verdicts on times, marked where the arm or the baseline has two speeds at the batch size they are about."""
-    about = {P50: figures.plan.headline, P95: figures.plan.headline, THROUGHPUT: figures.plan.largest}
+    """The verdicts on times, marked where the arm or the baseline has two speeds at the condition they are about."""
+    plan = figures.plan
+    about = {P50: plan.latency_at, P95: plan.latency_at, THROUGHPUT: plan.throughput_at}
     marked = dict(verdicts)
-    for arm, sizes in jumps.items():
-        for metric, size in about.items():
-            if metric in marked and size in sizes:
+    for arm, conditions in jumps.items():
+        for metric, at in about.items():
+            if metric in marked and at in conditions:
                 marked[metric] = statistics.mark(marked[metric], f"the turns of {arm} jump between two speeds")
     return marked
 
@@ -94,10 +109,12 @@ def _result(arm: Arm, figures: Figures, measurement: Measurement, quality: Quali
         reason = lost[0].reason if lost else "the study was interrupted before its first trial was complete"
         return replace(result, status="failed", failure=reason)
     metrics, absent = _latency(arm.name, figures)
+    series, refused = _series(arm.name, figures)
+    absent |= refused
     found, lacking = hardware(
         arm,
-        figures.by_trial(arm.name, figures.plan.headline),
-        figures.by_trial(arm.name, figures.plan.largest),
+        figures.by_trial(arm.name, figures.plan.latency_at),
+        figures.by_trial(arm.name, figures.plan.throughput_at),
         [figures.worker(arm.name, trial) for trial in trials],
         measurement.absent,
     )
@@ -113,7 +130,7 @@ def _result(arm: Arm, figures: Figures, measurement: Measurement, quality: Quali
         effective=figures.worker(arm.name, trials[0]).effective,
         metrics=metrics,
         absent=absent,
-        series=_series(arm.name, figures),
+        series=series,
         quality=quality,
     )
 
@@ -121,20 +138,24 @@ def _result(arm: Arm, figures: Figures, measurement: Measurement, quality: Quali
 def _latency(name: str, figures: Figures) -> tuple[dict[str, Estimate], dict[str, str]]:
     plan = figures.plan
     metrics = {
-        P50: statistics.trial_estimate(figures.per_trial(name, plan.headline, turn_p50) / 1e6, "ms"),
-        "latency/mean_ms": statistics.trial_estimate(figures.per_trial(name, plan.headline, turn_mean) / 1e6, "ms"),
+        P50: statistics.trial_estimate(figures.per_trial(name, plan.latency_at, turn_p50) / 1e6, "ms"),
+        "latency/mean_ms": statistics.trial_estimate(figures.per_trial(name, plan.latency_at, turn_mean) / 1e6, "ms"),
         "latency/load_ms": statistics.trial_estimate(figures.reports(name, lambda worker: worker.load_ms), "ms"),
         "latency/first_call_ms": statistics.trial_estimate(
             figures.reports(name, lambda worker: worker.first_call_ms), "ms"
         ),
-        THROUGHPUT: _throughput(name, plan.largest, figures),
     }
     absent: dict[str, str] = {}
+    refused = figures.refused(name, plan.throughput_at)
+    if refused is None:
+        metrics[THROUGHPUT] = _throughput(name, plan.throughput_at, figures)
+    else:
+        absent[THROUGHPUT] = f"{plan.throughput_at.text}: {refused}"
     for percentile, level in PERCENTILES.items():
         metric = f"latency/{percentile}_ms"
         estimate = _percentile(name, level, figures)
         if estimate is None:
-            calls, needed = len(figures.calls(name, plan.headline)), statistics.min_samples(level)
+            calls, needed = len(figures.calls(name, plan.latency_at)), statistics.min_samples(level)
             absent[metric] = f"{calls} calls do not support this percentile: at least {needed} are needed"
             absent[metric] += f" (protocol.percentiles=[{percentile}])"
         else:
@@ -147,25 +168,34 @@ def _percentile(name: str, level: float, figures: Figures) -> Estimate | None:
     tails = figures.tails(name, level, figures.trials(name))
     if tails is not None:
         return statistics.trial_estimate(tails / 1e6, "ms")
-    return statistics.percentile(figures.calls(name, figures.plan.headline), level)
+    return statistics.percentile(figures.calls(name, figures.plan.latency_at), level)
 
 
-def _throughput(name: str, batch_size: int, figures: Figures) -> Estimate:
+def _throughput(name: str, at: ConditionKey, figures: Figures) -> Estimate:
     """Items per second at the typical pace: a mean would be governed by a few disturbed calls."""
-    return statistics.trial_estimate(batch_size * 1e9 / figures.per_trial(name, batch_size, turn_p50), "1/s")
+    return statistics.trial_estimate(at.batch_size * 1e9 / figures.per_trial(name, at, turn_p50), "1/s")
 
 
-def _series(name: str, figures: Figures) -> dict[str, tuple[SeriesPoint, ...]]:
-    sizes = sorted(figures.plan.batch_sizes)
-
-    def p50(size: int) -> Estimate:
-        return statistics.trial_estimate(figures.per_trial(name, size, turn_p50) / 1e6, "ms")
-
-    def peak(size: int) -> Estimate:
-        return statistics.trial_estimate(figures.reports(name, lambda worker: worker.peak_mib[str(size)]), "MiB")
-
-    return {
-        "by_batch/p50_ms": tuple(SeriesPoint(size, p50(size)) for size in sizes),
-        "by_batch/samples_per_s": tuple(SeriesPoint(size, _throughput(name, size, figures)) for size in sizes),
-        "by_batch/peak_rss_mib": tuple(SeriesPoint(size, peak(size)) for size in sizes),
-    }
+def _series(name: str, figures: Figures) -> tuple[dict[str, tuple[SeriesPoint, ...]], dict[str, str]]:
+    """Metric series over every swept value, and reasons for the conditions that the arm could not serve."""
+    series: dict[str, tuple[SeriesPoint, ...]] = {}
+    absent: dict[str, str] = {}
+    trials = figures.trials(name)
+    for sweep in SWEEPS:
+        asked = figures.plan.sweep(sweep.axis)
+        refused = [f"{at.text}: {figures.refused(name, at)}" for at in asked if figures.refused(name, at)]
+        if refused:
+            absent[f"{sweep.prefix}/p50_ms"] = "; ".join(refused)
+        served = [(getattr(at, sweep.axis), at) for at in asked if figures.refused(name, at) is None]
+        if not served:
+            continue
+        p50 = {at: statistics.trial_estimate(figures.per_trial(name, at, turn_p50) / 1e6, "ms") for _, at in served}
+        peak = {at: statistics.trial_estimate(figures.peaks(name, trials, at), "MiB") for _, at in served}
+        series |= {
+            f"{sweep.prefix}/p50_ms": tuple(SeriesPoint(step, p50[at]) for step, at in served),
+            f"{sweep.prefix}/samples_per_s": tuple(
+                SeriesPoint(step, _throughput(name, at, figures)) for step, at in served
+            ),
+            f"{sweep.prefix}/peak_rss_mib": tuple(SeriesPoint(step, peak[at]) for step, at in served),
+        }
+    return series, absent

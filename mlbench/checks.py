@@ -174,10 +174,11 @@ def _arms(baseline: BaselineConfig, variants: Mapping[str, RecipeConfig], worklo
 
 
 def _scenario(config: ScenarioConfig) -> list[str]:
-    counts = Counter(config.batch_sizes)
+    axes = {"batch_sizes": "batch size", "input_lengths": "input length", "threads": "number of threads"}
     return [
-        f"scenario.batch_sizes: {size} stands {count} times; each batch size is measured once"
-        for size, count in counts.items()
+        f"scenario.{key}: {value} stands {count} times; each {axis} is measured once"
+        for key, axis in axes.items()
+        for value, count in Counter(getattr(config, key)).items()
         if count > 1
     ]
 

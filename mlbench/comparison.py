@@ -9,22 +9,17 @@ import numpy as np
 
 from mlbench import statistics
 from mlbench.config import ProtocolConfig
-from mlbench.figures import Figures, Floats, turn_cpu, turn_p50
-from mlbench.metrics import PERCENTILES
-from mlbench.records import ArmResult, Estimate, Measurement, SeriesPoint, Verdict, WorkerReport
+from mlbench.figures import Figures, turn_cpu, turn_p50
+from mlbench.metrics import PERCENTILES, SWEEPS
+from mlbench.records import ArmResult, Estimate, Measurement, SeriesPoint, Verdict
 
 P50, P95 = "latency/p50_ms", "latency/p95_ms"
 THROUGHPUT, PEAK_MEMORY = "throughput/samples_per_s", "memory/peak_rss_mib"
 
 
-def peak_mib(worker: WorkerReport) -> float:
-    """Peak resident memory over all batch sizes."""
-    return max(worker.peak_mib.values())
-
-
 def p50_verdict(figures: Figures, baseline: str, name: str, protocol: ProtocolConfig) -> Verdict:
     """The verdict on p50 of one arm by itself, before Holm, over the trials that both arms have completed."""
-    headline = figures.plan.headline
+    headline = figures.plan.latency_at
     return statistics.compare(
         figures.ratios(name, baseline, headline, turn_p50),
         metric=P50,
@@ -68,21 +63,24 @@ def _of(figures: Figures, baseline: str, name: str, protocol: ProtocolConfig) ->
     trials = figures.trials(name, baseline)
     found = [
         p50_verdict(figures, baseline, name, protocol),
-        # items per second: the reciprocal of time per call
         statistics.compare(
-            -figures.ratios(name, baseline, figures.plan.largest, turn_p50),
-            metric=THROUGHPUT,
-            margin=protocol.margin,
-            alpha=protocol.look_alpha,
-            lower_is_better=False,
-        ),
-        statistics.compare(
-            _peaks(figures, name, trials) - _peaks(figures, baseline, trials),
+            np.log(figures.peaks(name, trials) / figures.peaks(baseline, trials)),
             metric=PEAK_MEMORY,
             margin=protocol.memory_margin,
             alpha=protocol.look_alpha,
         ),
     ]
+    at = figures.plan.throughput_at
+    if figures.both_serve(name, baseline, at):
+        found.append(
+            statistics.compare(
+                -figures.ratios(name, baseline, at, turn_p50),  # items per second: the reciprocal of time per call
+                metric=THROUGHPUT,
+                margin=protocol.margin,
+                alpha=protocol.look_alpha,
+                lower_is_better=False,
+            )
+        )
     mine, theirs = (figures.tails(arm, PERCENTILES["p95"], trials) for arm in (name, baseline))
     if mine is not None and theirs is not None:
         found.append(
@@ -91,11 +89,6 @@ def _of(figures: Figures, baseline: str, name: str, protocol: ProtocolConfig) ->
             )
         )
     return found
-
-
-def _peaks(figures: Figures, name: str, trials: Sequence[int]) -> Floats:
-    """Logarithms of peak memory, shape (trials,)."""
-    return np.log([peak_mib(figures.worker(name, trial)) for trial in trials])
 
 
 def against_baseline(
@@ -121,15 +114,25 @@ def against_baseline(
     metrics["vs_baseline/disk_ratio"] = Estimate(
         metrics["memory/disk_mib"].value / baseline.metrics["memory/disk_mib"].value, n=1, unit="ratio"
     )
-    points = []
-    for size in sorted(figures.plan.batch_sizes) if figures.trials(result.name, baseline.name) else ():
-        ratios = figures.ratios(result.name, baseline.name, size, turn_p50)
-        verdict = statistics.compare(
-            ratios, metric="by_batch/p50_ms", margin=protocol.margin, alpha=protocol.look_alpha
-        )
-        points.append(SeriesPoint(size, _inverse(_ratio(verdict))))
-    series = {**result.series, "by_batch/speedup_p50": tuple(points)}
+    series = {**result.series, **_speedups(figures, baseline.name, result.name, protocol)}
     return replace(result, verdicts=dict(found), metrics=metrics, series=series)
+
+
+def _speedups(
+    figures: Figures, baseline: str, name: str, protocol: ProtocolConfig
+) -> dict[str, tuple[SeriesPoint, ...]]:
+    """Speed-up of p50 against the baseline at every condition that both serve."""
+    series = {}
+    for sweep in SWEEPS if figures.trials(name, baseline) else ():
+        metric, points = f"{sweep.prefix}/speedup_p50", []
+        for at in figures.plan.sweep(sweep.axis):
+            if figures.both_serve(name, baseline, at):
+                ratios = figures.ratios(name, baseline, at, turn_p50)
+                verdict = statistics.compare(ratios, metric=metric, margin=protocol.margin, alpha=protocol.look_alpha)
+                points.append(SeriesPoint(getattr(at, sweep.axis), _inverse(_ratio(verdict))))
+        if points:
+            series[metric] = tuple(points)
+    return series
 
 
 def _ratio(verdict: Verdict) -> Estimate:

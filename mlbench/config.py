@@ -109,14 +109,19 @@ class BaselineConfig:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioConfig:
-    """The load pattern.
+    """The load pattern: one request after another, each as soon as the one before it is answered.
 
-    Each batch size is one condition; the first is the headline for latency, the largest for throughput.
+    The first batch size, input length and number of threads are the headline condition. Each further value is a
+    condition of its own with everything else as in the headline; the largest batch size gives the throughput.
+    ``input_lengths`` applies to inputs whose second axis is free (sequences): items are cut or repeated to the length.
+    ``threads`` replaces every arm's own setting, with fresh workers for each number.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
-    name: Literal["batches"] = "batches"
+    name: str = "batches"
     batch_sizes: Annotated[tuple[PositiveInt, ...], Len(1)] = (1, 32)
+    input_lengths: tuple[PositiveInt, ...] = ()
+    threads: tuple[PositiveInt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

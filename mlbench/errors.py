@@ -54,5 +54,9 @@ class WorkerError(MlbenchError):
     """A worker process failed, died or answered wrongly; carries the worker's own message."""
 
 
+class RefusedError(WorkerError):
+    """A worker could not do what it was asked, said why, and is ready for the next command."""
+
+
 class TrackingError(MlbenchError):
     """MLflow could not be reached, or refused what was sent."""

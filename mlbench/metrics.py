@@ -9,6 +9,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from mlbench.records import SweepAxis
+
 Direction = Literal["lower", "higher", "none"]
 """Which is better; ``none`` where neither is in itself."""
 
@@ -192,15 +194,49 @@ METRICS: tuple[MetricInfo, ...] = (
 )
 """One value per arm. Where a metric has an interval its bounds are logged too, with ``_low`` and ``_high`` appended."""
 
-SERIES: tuple[MetricInfo, ...] = (
-    MetricInfo("by_batch/p50_ms", "ms", "lower", "Median time of one call at this batch size."),
-    MetricInfo("by_batch/samples_per_s", "1/s", "higher", "Items per second at this batch size."),
-    MetricInfo("by_batch/peak_rss_mib", "MiB", "lower", "Peak resident memory after the turns of this batch size."),
-    MetricInfo(
-        "by_batch/speedup_p50", "ratio", "higher", "p50 of the baseline over p50 of the arm at this batch size."
-    ),
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A swept property of the conditions.
+
+    Attributes:
+        axis: Its name in :class:`mlbench.records.ConditionKey`.
+        prefix: Of its metric series; their step is the swept value.
+        label: What it is called.
+    """
+
+    axis: SweepAxis
+    prefix: str
+    label: str
+
+
+SWEEPS: tuple[Sweep, ...] = (
+    Sweep("batch_size", "by_batch", "batch size"),
+    Sweep("input_length", "by_length", "input length"),
+    Sweep("threads", "by_threads", "number of threads"),
 )
-"""One point per batch size; the step of the series is the batch size."""
+
+SERIES: tuple[MetricInfo, ...] = tuple(
+    row
+    for sweep in SWEEPS
+    for row in (
+        MetricInfo(f"{sweep.prefix}/p50_ms", "ms", "lower", f"Median time of one call at this {sweep.label}."),
+        MetricInfo(f"{sweep.prefix}/samples_per_s", "1/s", "higher", f"Items per second at this {sweep.label}."),
+        MetricInfo(
+            f"{sweep.prefix}/peak_rss_mib",
+            "MiB",
+            "lower",
+            f"Peak resident memory after the turns of this {sweep.label} (and of those measured before it).",
+        ),
+        MetricInfo(
+            f"{sweep.prefix}/speedup_p50",
+            "ratio",
+            "higher",
+            f"p50 of the baseline over p50 of the arm at this {sweep.label}.",
+        ),
+    )
+)
+"""One point per swept value, which is the step of the series; everything else is as in the headline condition."""
 
 NAMES: tuple[str, ...] = tuple(row.name for row in METRICS)
 """What a policy may name."""

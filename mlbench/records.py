@@ -11,7 +11,7 @@ import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ LabelKind = Literal["class", "multi_hot", "number", "token"]
 """What the labels of a task are: class indices (items,), zeros and ones (items, classes), numbers (items,), or class
 indices (items, tokens) where :data:`IGNORED` marks tokens that do not count."""
 IGNORED = -100
+SweepAxis = Literal["batch_size", "input_length", "threads"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -173,6 +174,36 @@ class WorkloadInfo:
 # how it is measured
 
 
+class ConditionKey(NamedTuple):
+    """Which condition: what one call is given, and with how many threads it is served.
+
+    Attributes:
+        batch_size: Items per call.
+        input_length: Length of the sequence inputs; None leaves every item as the data has it.
+        threads: Threads of every arm; None leaves each arm its own setting.
+    """
+
+    batch_size: int
+    input_length: int | None = None
+    threads: int | None = None
+
+    @property
+    def text(self) -> str:
+        """In a few words: ``batch size 8, input length 64, 2 threads``."""
+        parts = [f"batch size {self.batch_size}"]
+        if self.input_length is not None:
+            parts.append(f"input length {self.input_length}")
+        if self.threads is not None:
+            parts.append(f"{self.threads} thread{'s' if self.threads > 1 else ''}")
+        return ", ".join(parts)
+
+    @property
+    def short(self) -> str:
+        """The key of JSON mappings: ``8``, ``8;length=64``, ``8;length=64;threads=2``."""
+        length = "" if self.input_length is None else f";length={self.input_length}"
+        return f"{self.batch_size}{length}" + ("" if self.threads is None else f";threads={self.threads}")
+
+
 @dataclass(frozen=True, slots=True)
 class Round:
     """One round: every arm takes one turn, in this order."""
@@ -181,6 +212,13 @@ class Round:
     batch_size: int
     round: int
     order: tuple[str, ...]
+    input_length: int | None = None
+    threads: int | None = None
+
+    @property
+    def key(self) -> ConditionKey:
+        """The condition that it belongs to."""
+        return ConditionKey(self.batch_size, self.input_length, self.threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +230,20 @@ class Condition:
         rounds: Rounds per trial.
         discard: Calls at the start of each turn that are recorded but never analysed.
         calls: Timed values per turn. A timed value is the mean of ``group`` calls where one call is too short.
+        input_length, threads: As in :class:`ConditionKey`.
     """
 
     batch_size: int
     rounds: int
     discard: int
     calls: int
+    input_length: int | None = None
+    threads: int | None = None
+
+    @property
+    def key(self) -> ConditionKey:
+        """Which condition this is."""
+        return ConditionKey(self.batch_size, self.input_length, self.threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +283,18 @@ class Plan:
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
-        """Batch sizes in the order in which they are measured."""
-        return tuple(condition.batch_size for condition in self.conditions)
+        """Batch sizes in the order in which they are measured, each once."""
+        return tuple(dict.fromkeys(condition.batch_size for condition in self.conditions))
+
+    @property
+    def latency_at(self) -> ConditionKey:
+        """The condition of the latency figures: the first, the headline."""
+        return self.conditions[0].key
+
+    @property
+    def throughput_at(self) -> ConditionKey:
+        """The condition of the throughput figure: the largest batch size, everything else as in the headline."""
+        return self.latency_at._replace(batch_size=self.largest)
 
     @property
     def headline(self) -> int:
@@ -249,6 +305,26 @@ class Plan:
     def largest(self) -> int:
         """The batch size of the throughput figure: the largest."""
         return max(self.batch_sizes)
+
+    @property
+    def thread_counts(self) -> tuple[int | None, ...]:
+        """Generations of workers in each trial: None is each arm's own number of threads."""
+        return tuple(dict.fromkeys(condition.threads for condition in self.conditions))
+
+    def first_of(self, threads: int | None) -> ConditionKey:
+        """The condition that a generation of workers is loaded and warmed up with."""
+        return next(condition.key for condition in self.conditions if condition.threads == threads)
+
+    def sweep(self, axis: SweepAxis) -> tuple[ConditionKey, ...]:
+        """The conditions that differ from the headline in this axis only, in ascending order, the headline included.
+
+        Empty where the axis is not swept.
+        """
+        first = self.latency_at
+        found = [item.key for item in self.conditions if item.key == first._replace(**{axis: getattr(item.key, axis)})]
+        if len(found) < 2 and axis != "batch_size":
+            return ()
+        return tuple(sorted(found, key=lambda key: int(getattr(key, axis) or 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +358,13 @@ class Turn:
     timed_ns: npt.NDArray[np.int64] = field(compare=False)
     group: int = 1
     hardware: dict[str, float] = field(default_factory=dict)
+    input_length: int | None = None
+    threads: int | None = None
+
+    @property
+    def key(self) -> ConditionKey:
+        """The condition that it belongs to."""
+        return ConditionKey(self.batch_size, self.input_length, self.threads)
 
     def values_ns(self) -> npt.NDArray[np.float64]:
         """The timed values: mean nanoseconds per call of each group, shape (calls,)."""
@@ -291,18 +374,19 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """What one worker process (one arm in one trial) said of itself.
+    """What one worker process (one arm in one trial; with a sweep over threads, one for each number) said of itself.
 
     Attributes:
         load_ms: Loading the artifact into the runtime, after the runtime's own import.
-        first_call_ms: The first call, at the headline batch size.
+        first_call_ms: The first call, at the worker's first condition.
         import_rss_mib: Resident memory after importing the runtime, before the artifact: the runtime's floor.
         load_peak_mib: Peak resident memory (the kernel's high-water mark) after loading.
-        peak_mib: Peak resident memory after the turns of each batch size, by batch size as text.
-        warmup_ns: Warm-up calls at the headline batch size, in order; never analysed.
+        peak_mib: Peak resident memory after the turns of each condition, by :attr:`ConditionKey.short`.
+        warmup_ns: Warm-up calls at the worker's first condition, in order; never analysed.
         effective: What is really in force: runtime version, threads, providers, precision, device.
         modules: Top-level modules that the worker had imported when its turns were over.
         cpus: CPUs that the kernel let the worker run on while it was measured.
+        threads: The conditions' threads that it was started for; None where threads are not swept.
     """
 
     arm: str
@@ -318,6 +402,7 @@ class WorkerReport:
     modules: tuple[str, ...] = ()
     gpu: dict[str, float] = field(default_factory=dict)
     cpus: tuple[int, ...] = ()
+    threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +426,22 @@ class LostTrial:
     arm: str
     trial: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A condition that an arm could not serve, and why; the arm's other conditions are not affected."""
+
+    arm: str
+    batch_size: int
+    reason: str
+    input_length: int | None = None
+    threads: int | None = None
+
+    @property
+    def key(self) -> ConditionKey:
+        """The condition."""
+        return ConditionKey(self.batch_size, self.input_length, self.threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +492,7 @@ class Measurement:
     complete: bool = True
     machine_looks: tuple[MachineLook, ...] = ()
     epoch_ns: int = 0
+    refused: tuple[Refusal, ...] = ()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -493,7 +595,7 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class SeriesPoint:
-    """One point of a metric series over the swept value (``step``: the batch size)."""
+    """One point of a metric series over the swept value (``step``: batch size, input length or threads)."""
 
     step: int
     estimate: Estimate
@@ -517,7 +619,7 @@ class ArmResult:
         failure: The message when not ok.
         metrics: Headline metrics by public name (docs/metrics.md).
         absent: Metrics that could not be had, with the reason.
-        series: Metric series over batch sizes, by name (``by_batch/p50_ms`` ...).
+        series: Metric series over a swept value, by name (``by_batch/p50_ms``, ``by_length/p50_ms`` ...).
         verdicts: By metric name; empty for the baseline.
         warnings: What the reader must know of this arm's figures.
     """

@@ -157,10 +157,10 @@ def check(studies: int, percent: float, seed: int, protocol: ProtocolConfig, mea
 
 def _round_ratios(figures: Figures) -> np.ndarray:
     """Log ratios of the twin to the baseline by round, shape (trials, rounds)."""
-    size = figures.plan.headline
+    at = figures.plan.latency_at
     trials = figures.trials(BASELINE, TWIN)
-    ratios: np.ndarray = np.log(figures.matrix(TWIN, size, trials, turn_p50)) - np.log(
-        figures.matrix(BASELINE, size, trials, turn_p50)
+    ratios: np.ndarray = np.log(figures.matrix(TWIN, at, trials, turn_p50)) - np.log(
+        figures.matrix(BASELINE, at, trials, turn_p50)
     )
     return ratios
 

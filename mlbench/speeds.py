@@ -8,32 +8,32 @@ import numpy as np
 
 from mlbench import statistics
 from mlbench.figures import Figures, turn_p50
-from mlbench.records import Notice
+from mlbench.records import ConditionKey, Notice
 from mlbench.statistics import TwoSpeeds
 
 CODE, TAG = "two_speeds", "mlbench.two_speeds"
 _SHOWN = 5  # trials that are named one by one
 
 
-def two_speeds(figures: Figures, arm: str, arms: Sequence[str], batch_size: int) -> Notice | None:
-    """What to say of an arm that has two speeds at a batch size; None where it has one.
+def two_speeds(figures: Figures, arm: str, arms: Sequence[str], at: ConditionKey) -> Notice | None:
+    """What to say of an arm that has two speeds at a condition; None where it has one.
 
     Args:
         figures: The turns.
         arm: Its name.
         arms: All arms that were measured.
-        batch_size: The condition.
+        at: The condition.
     """
     trials = figures.trials(arm)
     beside = [other for other in arms if other != arm and set(trials) <= set(figures.trials(other))]
-    own = figures.matrix(arm, batch_size, trials, turn_p50)
-    found = statistics.two_speeds(own, [figures.matrix(other, batch_size, trials, turn_p50) for other in beside])
+    own = figures.matrix(arm, at, trials, turn_p50)
+    found = statistics.two_speeds(own, [figures.matrix(other, at, trials, turn_p50) for other in beside])
     if found is None:
         return None
     fast, slow = np.median(own[~found.slow]) / 1e6, np.median(own[found.slow]) / 1e6
     return Notice(
         CODE,
-        f"{arm} jumps between two speeds at batch size {batch_size}: {fast:.3g} ms and {slow:.3g} ms "
+        f"{arm} jumps between two speeds at {at.text}: {fast:.3g} ms and {slow:.3g} ms "
         f"(x{found.ratio:.2f}), the slower one in {int(found.slow.sum())} of {found.slow.size} turns: "
         + _where(found, trials),
         "its ratio is a mixture of both; take threads=1, look for other work on this machine, or raise protocol.trials",

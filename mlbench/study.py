@@ -28,7 +28,7 @@ from mlbench.comparison import undecided
 from mlbench.compose import Composition
 from mlbench.config import StudyConfig, TrackingConfig
 from mlbench.environment import environment
-from mlbench.errors import BuildError, ExitCode, MlbenchError
+from mlbench.errors import BuildError, ExitCode, InputError, MlbenchError
 from mlbench.measurement import alone
 from mlbench.measurement.coordinator import Coordinator
 from mlbench.measurement.cpus import usable_cpus
@@ -65,7 +65,7 @@ from mlbench.tracking import (
 from mlbench.tracking.names import redact
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
-from mlbench.workloads import Workload
+from mlbench.workloads import Data, Workload
 from mlbench.workloads.prepare import prepare, read_data
 
 
@@ -108,6 +108,7 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
     name = config.name or f"{config.workload.name}-{created:%Y%m%d-%H%M%S}"
     progress.phase("Reading the data")
     data = read_data(config.workload)  # wrong data is told before anything is opened or left behind
+    check_lengths(config, data)
     tracker = connect(config.tracking)
     with _terminable(), closing_runs(tracker.open_study(name, composition.record, composition.overrides)) as runs:
         progress.phase("Preparing the workload")
@@ -138,6 +139,19 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # the stages
+
+
+def check_lengths(config: StudyConfig, data: Data) -> None:
+    """Input lengths can be asked of sequences only.
+
+    Raises:
+        InputError: They are asked for, and no input of the data is a sequence.
+    """
+    if config.scenario.input_lengths and all(spec.shape[1:2] != (None,) for spec in data.info.inputs):
+        raise InputError(
+            "scenario.input_lengths: no input of the data is a sequence "
+            f"({', '.join(spec.name for spec in data.info.inputs)}), so its length cannot be varied; leave it empty"
+        )
 
 
 def _build_arms(
@@ -312,10 +326,10 @@ def _exit_code(study: Study, config: StudyConfig) -> ExitCode:
 
 
 def headline_samples(measurement: Measurement) -> dict[str, npt.NDArray[np.int64]]:
-    """Every timed call at the headline batch size by arm, nanoseconds, shape (calls,)."""
+    """Every timed call of the headline condition by arm, nanoseconds, shape (calls,)."""
     found: dict[str, list[npt.NDArray[np.int64]]] = {}
     for turn in measurement.turns:
-        if turn.batch_size == measurement.plan.headline:
+        if turn.key == measurement.plan.latency_at:
             found.setdefault(turn.arm, []).append(turn.timed_ns)
     return {name: np.concatenate(calls) for name, calls in found.items()}
 

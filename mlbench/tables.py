@@ -6,11 +6,13 @@ Each file holds one arm and says in its metadata which table it is (``mlbench.ta
 =============  =======================================================================================================
 table          columns
 =============  =======================================================================================================
-samples        one row per call: ``trial``, ``round``, ``position``, ``batch_size``, ``phase`` (``warmup``,
-               ``discarded`` or ``timed``), ``call`` (from 0 within its turn and phase), ``group`` (calls per timed
-               value), ``ns``. Warm-up belongs to no turn: its ``round`` and ``position`` are null.
-hardware       one row per turn: ``trial``, ``round``, ``position``, ``batch_size``, ``start_ns``, ``end_ns``,
-               ``cpu_ns``, ``wall_ns``, and one column per hardware figure, null where it could not be read.
+samples        one row per call: ``trial``, ``round``, ``position``, ``batch_size``, ``input_length`` and ``threads``
+               (null where not swept), ``phase`` (``warmup``, ``discarded`` or ``timed``), ``call`` (from 0 within its
+               turn and phase), ``group`` (calls per timed value), ``ns``. Warm-up belongs to no turn: its ``round``
+               and ``position`` are null.
+hardware       one row per turn: ``trial``, ``round``, ``position``, ``batch_size``, ``input_length``, ``threads``,
+               ``start_ns``, ``end_ns``, ``cpu_ns``, ``wall_ns``, and one column per hardware figure, null where it
+               could not be read.
 predictions    one row per test item, in test-set order: ``row``, ``label``, ``predicted`` (index of the largest
                output), ``output_0`` ... ``output_n``.
 =============  =======================================================================================================
@@ -27,13 +29,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlbench.records import SCHEMA_VERSION, Measurement, Predictions, RecordError, Turn
+from mlbench.records import SCHEMA_VERSION, ConditionKey, Measurement, Predictions, RecordError, Turn
 
 Columns = dict[str, npt.NDArray[Any]]
 
 PHASES = ("warmup", "discarded", "timed")
-_NO_TURN = -1
-_TURN_KEY = ("trial", "round", "position", "batch_size")
+_NULL = -1  # in arrays, where the file has null
+_CONDITION = ("batch_size", "input_length", "threads")
+_TURN_KEY = ("trial", "round", "position", *_CONDITION)
+_NULLABLE = ("round", "position", "input_length", "threads")
 _TURN_TIMES = ("start_ns", "end_ns", "cpu_ns", "wall_ns")
 _SAMPLES = (*_TURN_KEY, "phase", "call", "group", "ns")
 
@@ -51,17 +55,17 @@ def write_samples(path: Path, arm: str, measurement: Measurement) -> None:
     blocks: list[Columns] = []
     for report in measurement.workers:
         if report.arm == arm:
-            where = (report.trial, _NO_TURN, _NO_TURN, measurement.plan.headline)
+            first = measurement.plan.first_of(report.threads)
+            where = (report.trial, _NULL, _NULL, *_numbers(first))
             blocks.append(_calls(where, "warmup", report.warmup_ns, 1))
     for turn in measurement.turns:
         if turn.arm == arm:
-            where = (turn.trial, turn.round, turn.position, turn.batch_size)
+            where = (turn.trial, turn.round, turn.position, *_numbers(turn.key))
             blocks.append(_calls(where, "discarded", turn.discarded_ns, 1))
             blocks.append(_calls(where, "timed", turn.timed_ns, turn.group))
     columns = {name: np.concatenate([b[name] for b in blocks]) if blocks else np.empty(0, int) for name in _SAMPLES}
-    turnless = columns["round"] == _NO_TURN
     arrays: dict[str, Any] = {
-        name: pa.array(columns[name], pa.int32(), mask=turnless if name in ("round", "position") else None)
+        name: pa.array(columns[name], pa.int32(), mask=columns[name] == _NULL if name in _NULLABLE else None)
         for name in (*_TURN_KEY, "call", "group")
     }
     arrays["phase"] = pa.DictionaryArray.from_arrays(pa.array(columns["phase"], pa.int8()), list(PHASES))
@@ -74,7 +78,7 @@ def read_samples(path: Path) -> Columns:
 
     Returns:
         Arrays of equal length by column name, in the order of measurement; ``round`` and ``position`` are -1 for
-        warm-up calls, ``phase`` holds text.
+        warm-up calls, ``input_length`` and ``threads`` where they are not swept; ``phase`` holds text.
 
     Raises:
         RecordError: Damaged, not a samples table, or written by a newer mlbench.
@@ -88,7 +92,7 @@ def read_samples(path: Path) -> Columns:
         if name == "phase":
             columns[name] = np.asarray(column.cast(pa.string()).to_pylist(), dtype=np.str_)
         else:
-            columns[name] = column.fill_null(_NO_TURN).to_numpy()
+            columns[name] = column.fill_null(_NULL).to_numpy()
     return columns
 
 
@@ -114,13 +118,17 @@ def read_hardware(path: Path) -> Columns:
     """One row per turn, as written by :func:`write_hardware`.
 
     Returns:
-        Arrays of equal length by column name; hardware figures are float64, not-a-number where absent.
+        Arrays of equal length by column name; hardware figures are float64, not-a-number where absent;
+        ``input_length`` and ``threads`` are -1 where they are not swept.
 
     Raises:
         RecordError: Damaged, not a hardware table, or written by a newer mlbench.
     """
     table = _read(path, "hardware", (*_TURN_KEY, *_TURN_TIMES))
-    return {name: table.column(name).to_numpy() for name in table.column_names}
+    return {
+        name: table.column(name).fill_null(_NULL).to_numpy() if name in _TURN_KEY else table.column(name).to_numpy()
+        for name in table.column_names
+    }
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
@@ -174,13 +182,14 @@ def turns_of(arm: str, samples: Columns, hardware: Columns) -> tuple[Turn, ...]:
     Returns:
         Turns in the order of the hardware table.
     """
-    key = np.column_stack([samples[name] for name in ("trial", "round", "batch_size")])
+    key = np.column_stack([samples[name] for name in ("trial", "round", *_CONDITION)])
     spans = _spans(key)
     figures = [name for name in hardware if name not in (*_TURN_KEY, *_TURN_TIMES)]
     turns = []
     for index in range(len(hardware["trial"])):
         numbers = {name: int(hardware[name][index]) for name in (*_TURN_KEY, *_TURN_TIMES)}
-        span = spans.get((numbers["trial"], numbers["round"], numbers["batch_size"]), slice(0, 0))
+        condition = tuple(numbers.pop(name) for name in _CONDITION)
+        span = spans.get((numbers["trial"], numbers["round"], *condition), slice(0, 0))
         phase, ns, group = samples["phase"][span], samples["ns"][span], samples["group"][span]
         timed = phase == "timed"
         read = {name: float(hardware[name][index]) for name in figures}
@@ -191,20 +200,34 @@ def turns_of(arm: str, samples: Columns, hardware: Columns) -> tuple[Turn, ...]:
                 timed_ns=ns[timed],
                 group=int(group[timed][0]) if timed.any() else 1,
                 hardware={name: value for name, value in read.items() if not np.isnan(value)},
+                **_condition(condition)._asdict(),
                 **numbers,
             )
         )
     return tuple(turns)
 
 
-def warmup_of(samples: Columns) -> dict[int, npt.NDArray[np.int64]]:
-    """Nanoseconds of the warm-up calls by trial, from :func:`read_samples`."""
+def warmup_of(samples: Columns) -> dict[tuple[int, int | None], npt.NDArray[np.int64]]:
+    """Nanoseconds of the warm-up calls by trial and the condition's threads, from :func:`read_samples`."""
     warm = samples["phase"] == "warmup"
-    trials, ns = samples["trial"][warm], samples["ns"][warm]
-    return {int(trial): ns[trials == trial] for trial in np.unique(trials)}
+    trials, threads, ns = samples["trial"][warm], samples["threads"][warm], samples["ns"][warm]
+    workers = {(int(trial), int(count)) for trial, count in zip(trials, threads, strict=True)}
+    return {
+        (trial, None if count == _NULL else count): ns[(trials == trial) & (threads == count)]
+        for trial, count in sorted(workers)
+    }
 
 
-def _calls(where: tuple[int, int, int, int], phase: str, ns: npt.NDArray[np.int64], group: int) -> Columns:
+def _numbers(key: ConditionKey) -> tuple[int, ...]:
+    return tuple(_NULL if value is None else value for value in key)
+
+
+def _condition(numbers: tuple[int, ...]) -> ConditionKey:
+    batch_size, *others = numbers
+    return ConditionKey(batch_size, *(None if value == _NULL else value for value in others))
+
+
+def _calls(where: tuple[int, ...], phase: str, ns: npt.NDArray[np.int64], group: int) -> Columns:
     count = len(ns)
     columns: Columns = {name: np.full(count, value) for name, value in zip(_TURN_KEY, where, strict=True)}
     columns["phase"] = np.full(count, PHASES.index(phase))

@@ -6,8 +6,8 @@ import pytest
 from measured import ARMS, measure
 
 from mlbench.analysis import analyse
-from mlbench.config import ProtocolConfig
-from mlbench.records import ArmResult, Estimate, LostTrial, Measurement, Noise, Quality, Turn
+from mlbench.config import ProtocolConfig, ScenarioConfig
+from mlbench.records import ArmResult, Estimate, LostTrial, Measurement, Noise, Quality, Refusal, Turn
 
 QUIET = Noise("quiet")
 
@@ -76,6 +76,47 @@ def test_series_go_over_the_batch_sizes(found: dict[str, ArmResult]) -> None:
     assert series["by_batch/p50_ms"][1].estimate.value == pytest.approx(17.6, rel=0.01)
     assert series["by_batch/speedup_p50"][1].estimate.value == pytest.approx(1 / 1.1, rel=0.01)
     assert series["by_batch/peak_rss_mib"][1].estimate.value == pytest.approx(108.0)
+
+
+SWEEP = ScenarioConfig(batch_sizes=(1, 8), input_lengths=(16, 64), threads=(1, 2))
+
+
+def test_each_swept_property_has_its_own_series() -> None:
+    series = results(*measure(rounds=4, scenario=SWEEP))["twice"].series
+    assert {name for name in series if name.endswith("/p50_ms")} == {
+        "by_batch/p50_ms",
+        "by_length/p50_ms",
+        "by_threads/p50_ms",
+    }
+    assert [point.step for point in series["by_length/p50_ms"]] == [16, 64]
+    assert [point.step for point in series["by_threads/speedup_p50"]] == [1, 2]
+    assert series["by_threads/p50_ms"][1].estimate.value == pytest.approx(0.5, rel=0.01)
+    assert series["by_threads/samples_per_s"][1].estimate.value == pytest.approx(2000, rel=0.01)
+
+
+def test_a_trial_is_whole_when_all_its_workers_came_to_their_end() -> None:
+    measurement, protocol = measure(rounds=4, scenario=SWEEP)
+    workers = tuple(w for w in measurement.workers if (w.arm, w.trial, w.threads) != ("twice", 3, 2))
+    found = results(replace(measurement, workers=workers), protocol)
+    assert found["twice"].metrics["latency/p50_ms"].n == 7
+    assert found["same"].metrics["latency/p50_ms"].n == 8
+
+
+def test_a_refused_condition_is_absent_with_its_reason_and_the_others_stay() -> None:
+    measurement, protocol = measure(rounds=4)
+    refusal = Refusal("twice", 8, "out of memory")
+    turns = tuple(turn for turn in measurement.turns if (turn.arm, turn.batch_size) != ("twice", 8))
+    workers = tuple(replace(w, peak_mib={"1": 51.0}) if w.arm == "twice" else w for w in measurement.workers)
+    found = results(replace(measurement, turns=turns, workers=workers, refused=(refusal,)), protocol)
+    twice = found["twice"]
+    assert twice.status == "ok"
+    assert twice.absent["throughput/samples_per_s"] == "batch size 8: out of memory"
+    assert twice.absent["by_batch/p50_ms"] == "batch size 8: out of memory"
+    assert [point.step for point in twice.series["by_batch/p50_ms"]] == [1]
+    assert [point.step for point in twice.series["by_batch/speedup_p50"]] == [1]
+    assert "throughput/samples_per_s" not in twice.verdicts
+    assert twice.verdicts["latency/p50_ms"].call == "faster"
+    assert [point.step for point in found["same"].series["by_batch/speedup_p50"]] == [1, 8]
 
 
 def test_memory_is_the_peak_over_all_batch_sizes(found: dict[str, ArmResult]) -> None:

@@ -7,9 +7,10 @@ from measured import ARMS, measure
 from mlbench.analysis import analyse
 from mlbench.config import ProtocolConfig
 from mlbench.figures import Figures
-from mlbench.records import ArmResult, Measurement, Noise, Turn
+from mlbench.records import ArmResult, ConditionKey, Measurement, Noise, Turn
 from mlbench.speeds import TAG, two_speeds
 
+AT = ConditionKey(1)
 NAMES = [arm.name for arm in ARMS]
 
 
@@ -30,7 +31,7 @@ def results(measurement: Measurement, protocol: ProtocolConfig) -> dict[str, Arm
 
 def test_the_notice_says_how_fast_how_often_and_where() -> None:
     measurement, _ = jumping("same")
-    notice = two_speeds(Figures(measurement), "same", NAMES, 1)
+    notice = two_speeds(Figures(measurement), "same", NAMES, AT)
     assert notice is not None
     assert notice.code == "two_speeds"
     assert notice.message == (
@@ -46,7 +47,7 @@ def test_many_trials_are_not_all_named() -> None:
         replace(turn, timed_ns=turn.timed_ns * 2) if turn.arm == "same" and turn.round > 5 else turn
         for turn in measurement.turns
     )
-    notice = two_speeds(Figures(replace(measurement, turns=turns)), "same", NAMES, 1)
+    notice = two_speeds(Figures(replace(measurement, turns=turns)), "same", NAMES, AT)
     assert notice is not None
     assert notice.message.endswith("trial 5 (4 of 10, first in round 7) and 3 more trials")
 
@@ -89,10 +90,10 @@ def test_a_jump_at_the_largest_batch_size_marks_the_throughput() -> None:
 @pytest.mark.parametrize("trials", [1, 6])
 def test_steady_arms_have_one_speed(trials: int) -> None:
     measurement, _ = measure(trials=trials)
-    assert [two_speeds(Figures(measurement), name, NAMES, 1) for name in NAMES] == [None] * 4
+    assert [two_speeds(Figures(measurement), name, NAMES, AT) for name in NAMES] == [None] * 4
 
 
 def test_an_arm_that_lost_trials_is_no_measure_for_the_others() -> None:
     measurement, _ = jumping("same")
     lost = replace(measurement, workers=tuple(w for w in measurement.workers if (w.arm, w.trial) != ("slow", 0)))
-    assert two_speeds(Figures(lost), "same", NAMES, 1) == two_speeds(Figures(measurement), "same", NAMES, 1)
+    assert two_speeds(Figures(lost), "same", NAMES, AT) == two_speeds(Figures(measurement), "same", NAMES, AT)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -64,6 +66,8 @@ TURNS = (
     turn(index=1, rss_mib=11.0),
     turn(batch_size=8, discarded=(), timed=(5,), group=1),
     turn(trial=1, timed=(3, 5)),
+    replace(turn(batch_size=8, timed=(6,), group=1), input_length=64),
+    replace(turn(batch_size=8, timed=(7,), group=1), threads=2),
 )
 
 
@@ -73,9 +77,9 @@ class TestSamples:
         tables.write_samples(path, "a", measurement(TURNS, [report(), report("b"), report(trial=1, warmup=(6,))]))
         columns = tables.read_samples(path)
         assert columns["phase"].tolist().count("warmup") == 4
-        assert columns["phase"].tolist().count("discarded") == 3
-        assert columns["ns"][columns["phase"] == "timed"].tolist() == [1, 2, 3, 4, 1, 2, 3, 4, 5, 3, 5]
-        assert columns["call"][columns["phase"] == "timed"].tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 0, 1]
+        assert columns["phase"].tolist().count("discarded") == 5
+        assert columns["ns"][columns["phase"] == "timed"].tolist() == [1, 2, 3, 4, 1, 2, 3, 4, 5, 3, 5, 6, 7]
+        assert columns["call"][columns["phase"] == "timed"].tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 0, 1, 0, 0]
         assert set(columns["group"][columns["phase"] == "timed"]) == {1, 2}
 
     def test_warm_up_belongs_to_no_turn(self, tmp_path):
@@ -86,7 +90,10 @@ class TestSamples:
         assert set(columns["round"][warm]) == {-1}
         assert set(columns["batch_size"][warm]) == {1}
         assert pq.read_table(path).column("round").null_count == 4
-        assert {trial: ns.tolist() for trial, ns in tables.warmup_of(columns).items()} == {0: [9, 8, 7], 1: [6]}
+        assert {worker: ns.tolist() for worker, ns in tables.warmup_of(columns).items()} == {
+            (0, None): [9, 8, 7],
+            (1, None): [6],
+        }
 
     def test_an_arm_without_calls_has_an_empty_table(self, tmp_path):
         path = tmp_path / "samples.parquet"
@@ -103,6 +110,8 @@ class TestSamples:
             "round",
             "position",
             "batch_size",
+            "input_length",
+            "threads",
             "phase",
             "call",
             "group",
@@ -114,7 +123,7 @@ class TestHardware:
     def test_a_figure_that_could_not_be_read_is_null(self, tmp_path):
         path = tmp_path / "hardware.parquet"
         tables.write_hardware(path, "a", measurement(TURNS))
-        assert pq.read_table(path).column("energy_j").to_pylist() == [1.0, None, None, None]
+        assert pq.read_table(path).column("energy_j").to_pylist() == [1.0, *[None] * 5]
         columns = tables.read_hardware(path)
         assert columns["rss_mib"][:2].tolist() == [10.5, 11.0]
         assert np.isnan(columns["rss_mib"][2:]).all()

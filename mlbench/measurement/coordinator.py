@@ -16,11 +16,23 @@ from typing import Any, ParamSpec
 import numpy as np
 import numpy.typing as npt
 
-from mlbench.errors import WorkerError
+from mlbench.errors import RefusedError, WorkerError
 from mlbench.measurement.cpus import trial_cpus
 from mlbench.measurement.process import IMPORT_TIMEOUT_S, Launcher, WorkerHandle, WorkerProcess, arm_message
 from mlbench.probes import Probe
-from mlbench.records import Arm, Condition, LostTrial, Measurement, Plan, Predictions, Round, Turn, WorkerReport
+from mlbench.records import (
+    Arm,
+    Condition,
+    ConditionKey,
+    LostTrial,
+    Measurement,
+    Plan,
+    Predictions,
+    Refusal,
+    Round,
+    Turn,
+    WorkerReport,
+)
 
 P = ParamSpec("P")
 
@@ -39,7 +51,7 @@ class _Live:
     handle: WorkerHandle
     said: dict[str, Any] = field(default_factory=dict)
     warmup_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    groups: dict[int, int] = field(default_factory=dict)
+    groups: dict[ConditionKey, int] = field(default_factory=dict)
     peak_mib: dict[str, float] = field(default_factory=dict)
 
 
@@ -86,6 +98,7 @@ class Coordinator:
         self._workers: list[WorkerReport] = []
         self._predictions: dict[str, Predictions] = {}
         self._lost: list[LostTrial] = []
+        self._refused: dict[tuple[str, ConditionKey], Refusal] = {}
         self._live: dict[str, _Live] = {}
         self._broken: set[str] = set()
         self._rounds_done = 0
@@ -103,7 +116,8 @@ class Coordinator:
                 np.save(Path(directory) / f"{index}.npy", array)
             try:
                 for trial in range(self._plan.trials):
-                    self._trial(trial, directory)
+                    for threads in self._plan.thread_counts:
+                        self._generation(trial, threads, directory)
                     self._trial_over(trial)
                     if self._ends(trial + 1):
                         break
@@ -120,6 +134,7 @@ class Coordinator:
             workers=tuple(self._workers),
             predictions=tuple(self._predictions.values()),
             lost=tuple(self._lost),
+            refused=tuple(self._refused.values()),
         )
 
     def _ends(self, trials: int) -> bool:
@@ -132,25 +147,31 @@ class Coordinator:
         self._plan = self._plan.ended_at(look)
         return True
 
-    def _trial(self, trial: int, directory: str) -> None:
+    def _generation(self, trial: int, threads: int | None, directory: str) -> None:
+        """Fresh workers, and every condition of a trial that they serve: all of them, or those of one thread count."""
+        conditions = [condition for condition in self._plan.conditions if condition.threads == threads]
         try:
             for name, arm in self._arms.items():
                 if name not in self._broken:
-                    self._live[name] = _Live(arm, self._launch(arm))
+                    serving = _with_threads(arm, threads)
+                    self._live[name] = _Live(serving, self._launch(serving))
             self._import(trial)
             # from here on one worker at a time: loading is measured too
             for live in list(self._live.values()):
-                self._guard(trial, live, self._load, trial, live, directory)
-            for condition in self._plan.conditions:
-                for live in list(self._live.values()):
-                    self._guard(trial, live, self._warm_up, live, condition)
-                for planned in self._plan.schedule:
-                    if planned.trial == trial and planned.batch_size == condition.batch_size:
-                        self._round(planned, condition)
+                self._guard(trial, live, self._load, trial, live, conditions[0], directory)
+            for condition in conditions:
+                self._condition(trial, condition, first=condition is conditions[0])
             for live in list(self._live.values()):
-                self._guard(trial, live, self._finish, trial, live)
+                self._guard(trial, live, self._finish, trial, live, threads)
         finally:
             self._stop_all()
+
+    def _condition(self, trial: int, condition: Condition, *, first: bool) -> None:
+        for live in list(self._live.values()):
+            self._guard(trial, live, self._warm_up, live, condition, first)
+        for planned in self._plan.schedule:
+            if planned.trial == trial and planned.key == condition.key:
+                self._round(planned, condition)
 
     def _import(self, trial: int) -> None:
         """Let the runtimes be imported at the same time: this is not measured, and it is most of a trial's start."""
@@ -178,56 +199,66 @@ class Coordinator:
             if not any(worker.arm == name for worker in self._workers):
                 self._broken.add(name)  # it never got through a whole trial: the next one would only fail again
 
-    def _load(self, trial: int, live: _Live, directory: str) -> None:
+    def _load(self, trial: int, live: _Live, condition: Condition, directory: str) -> None:
         cpus = trial_cpus(self._plan.cpus, trial, live.arm.settings.threads)
-        live.handle.post("load", inputs=directory, batch_size=self._plan.headline, cpus=cpus, **arm_message(live.arm))
+        live.handle.post("load", inputs=directory, cpus=cpus, **_call(condition.key), **arm_message(live.arm))
         live.said.update(live.handle.answer(self._timeout)[0])
         live.handle.settle()
 
-    def _warm_up(self, live: _Live, condition: Condition) -> None:
-        headline = condition.batch_size == self._plan.headline
+    def _warm_up(self, live: _Live, condition: Condition, first: bool) -> None:  # noqa: FBT001 - called through _guard
+        """The whole warm-up at a worker's first condition, a few calls at every further one.
+
+        A further condition that the arm cannot serve is noted with the reason and left out; its others go on.
+        """
+        if (live.arm.name, condition.key) in self._refused:
+            return
         live.handle.post(
             "warm_up",
-            batch_size=condition.batch_size,
-            calls=self._plan.warmup_calls if headline else condition.calls,
-            seconds=self._plan.warmup_seconds if headline else 0.0,
+            calls=self._plan.warmup_calls if first else condition.calls,
+            seconds=self._plan.warmup_seconds if first else 0.0,
             min_value_ns=self._plan.min_value_ns,
+            **_call(condition.key),
         )
-        header, arrays = live.handle.answer(self._timeout + self._plan.warmup_seconds)
+        try:
+            header, arrays = live.handle.answer(self._timeout + self._plan.warmup_seconds)
+        except RefusedError as error:
+            if first:
+                raise
+            name, key = live.arm.name, condition.key
+            self._refused[name, key] = Refusal(name, key.batch_size, str(error), key.input_length, key.threads)
+            return
         live.handle.settle()
-        live.groups[condition.batch_size] = header["group"]
-        if headline:
+        live.groups[condition.key] = header["group"]
+        if first:
             live.warmup_ns = arrays["warmup_ns"]
 
     def _round(self, planned: Round, condition: Condition) -> None:
         for position, name in enumerate(planned.order):
             live = self._live.get(name)
-            if live is not None:
+            if live is not None and condition.key in live.groups:
                 self._guard(planned.trial, live, self._turn, live, planned, position, condition)
         self._rounds_done += 1
         self._report(planned.trial, self._rounds_done / len(self._plan.schedule))
 
     def _turn(self, live: _Live, planned: Round, position: int, condition: Condition) -> None:
-        group = live.groups[condition.batch_size]
+        key, group = condition.key, live.groups[condition.key]
         for probe in self._probes:
             probe.begin()
-        live.handle.post(
-            "turn", batch_size=condition.batch_size, discard=condition.discard, calls=condition.calls, group=group
-        )
+        live.handle.post("turn", discard=condition.discard, calls=condition.calls, group=group, **_call(key))
         header, arrays = live.handle.answer(self._timeout)
         hardware = {name: float(value) for name, value in header["hardware"].items()}
         for probe in self._probes:
             hardware.update(probe.end(live.handle.pid))
         settled = live.handle.settle()
         hardware |= {"settle_ms": settled.ms, "awake": float(not settled.asleep)}
-        live.peak_mib[str(condition.batch_size)] = hardware["peak_rss_mib"]
+        live.peak_mib[key.short] = hardware["peak_rss_mib"]
         self._turns.append(
             Turn(
                 trial=planned.trial,
                 round=planned.round,
                 position=position,
                 arm=live.arm.name,
-                batch_size=condition.batch_size,
+                batch_size=key.batch_size,
                 start_ns=header["start_ns"],
                 end_ns=header["end_ns"],
                 cpu_ns=header["cpu_ns"],
@@ -236,14 +267,17 @@ class Coordinator:
                 timed_ns=arrays["timed_ns"],
                 group=group,
                 hardware=hardware,
+                input_length=key.input_length,
+                threads=key.threads,
             )
         )
 
-    def _finish(self, trial: int, live: _Live) -> None:
+    def _finish(self, trial: int, live: _Live, threads: int | None) -> None:
         """After the last turn: predictions once per arm, then the worker's report."""
         name = live.arm.name
         if name not in self._predictions:
-            live.handle.post("predict", batch_size=self._plan.largest)
+            served = max(key.batch_size for key in live.groups)
+            live.handle.post("predict", batch_size=served)
             outputs = live.handle.answer(self._timeout)[1]["outputs"]
             self._predictions[name] = Predictions(name, outputs, self._labels)
         live.handle.post("report")
@@ -262,6 +296,7 @@ class Coordinator:
                 cpus=tuple(live.said["cpus"]),
                 effective=live.said["effective"],
                 modules=tuple(live.said["modules"]),
+                threads=threads,
             )
         )
 
@@ -269,3 +304,12 @@ class Coordinator:
         for live in self._live.values():
             live.handle.stop()
         self._live.clear()
+
+
+def _with_threads(arm: Arm, threads: int | None) -> Arm:
+    return arm if threads is None else replace(arm, settings=replace(arm.settings, threads=threads))
+
+
+def _call(key: ConditionKey) -> dict[str, Any]:
+    """What one call is given, for the wire."""
+    return {"batch_size": key.batch_size, "input_length": key.input_length}

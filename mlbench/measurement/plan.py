@@ -8,7 +8,7 @@ import numpy as np
 
 from mlbench.config import ProtocolConfig, ScenarioConfig
 from mlbench.measurement.sizing import with_percentiles
-from mlbench.records import Condition, Plan, Round
+from mlbench.records import Condition, ConditionKey, Plan, Round
 
 
 def make_plan(
@@ -23,11 +23,12 @@ def make_plan(
 
     Within a trial the conditions follow one another; within a condition rounds come in pairs, a random permutation of
     the arms and then its reverse, so that every arm is before every other one equally often (docs/method.md, "Order").
+    A sweep changes one thing at a time: each further value of an axis is a condition that is otherwise the headline's.
 
     Args:
         arms: Their names.
         baseline: Name of one of them.
-        scenario: The batch sizes.
+        scenario: Batch sizes, input lengths and threads.
         protocol: Trials (of every look), rounds, calls; ``pin_cpus`` says whether ``cpus`` are used. Rounds are raised
             to what ``percentiles`` needs.
         seed: Of the random order.
@@ -39,12 +40,7 @@ def make_plan(
     if baseline not in arms or len(set(arms)) != len(arms):
         raise ValueError(f"the baseline {baseline!r} must be one of the arms, each named once: {list(arms)}")
     protocol = with_percentiles(protocol)
-    conditions = tuple(
-        Condition(size, protocol.rounds, protocol.discard, protocol.calls)
-        if index == 0
-        else Condition(size, protocol.sweep_rounds, protocol.sweep_discard, protocol.sweep_calls)
-        for index, size in enumerate(scenario.batch_sizes)
-    )
+    conditions = tuple(_condition(key, protocol, headline=not index) for index, key in enumerate(_keys(scenario)))
     random = np.random.default_rng(seed)
     schedule: list[Round] = []
     looks = tuple(protocol.trials * (look + 1) for look in range(protocol.extend + 1))
@@ -53,7 +49,9 @@ def make_plan(
             order: tuple[str, ...] = ()
             for number in range(condition.rounds):
                 order = order[::-1] if number % 2 else tuple(arms[index] for index in random.permutation(len(arms)))
-                schedule.append(Round(trial, condition.batch_size, number, order))
+                schedule.append(
+                    Round(trial, condition.batch_size, number, order, condition.input_length, condition.threads)
+                )
     return Plan(
         seed=seed,
         arms=tuple(arms),
@@ -67,3 +65,23 @@ def make_plan(
         cpus=tuple(cpus) if protocol.pin_cpus else (),
         looks=looks if protocol.extend else (),
     )
+
+
+def _keys(scenario: ScenarioConfig) -> list[ConditionKey]:
+    """The headline first, then each further value of each axis; conditions of one number of threads together."""
+    lengths: tuple[int | None, ...] = scenario.input_lengths or (None,)
+    threads: tuple[int | None, ...] = scenario.threads or (None,)
+    first = ConditionKey(scenario.batch_sizes[0], lengths[0], threads[0])
+    keys = [first]
+    keys += [first._replace(batch_size=size) for size in scenario.batch_sizes[1:]]
+    keys += [first._replace(input_length=length) for length in lengths[1:]]
+    keys += [first._replace(threads=count) for count in threads[1:]]
+    return keys
+
+
+def _condition(key: ConditionKey, protocol: ProtocolConfig, *, headline: bool) -> Condition:
+    if headline:
+        rounds, discard, calls = protocol.rounds, protocol.discard, protocol.calls
+    else:
+        rounds, discard, calls = protocol.sweep_rounds, protocol.sweep_discard, protocol.sweep_calls
+    return Condition(key.batch_size, rounds, discard, calls, key.input_length, key.threads)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from mlbench.errors import WorkerError
+from mlbench.errors import RefusedError, WorkerError
 from mlbench.measurement.settling import Settled, asleep, settle
 from mlbench.measurement.wire import Channel, ChannelClosedError, ChannelTimeoutError
 from mlbench.records import Arm
@@ -38,7 +38,8 @@ class WorkerHandle(Protocol):
         """Wait for the answer to the last command.
 
         Raises:
-            WorkerError: The worker refused, died, or did not answer in time.
+            RefusedError: The worker could not do it, says why, and waits for the next command.
+            WorkerError: The worker died, or did not answer in time.
         """
         ...
 
@@ -102,7 +103,7 @@ class WorkerProcess:
             self.stop()
             raise WorkerError(f"the worker gave no answer for {timeout:g} s and was ended") from None
         if not header.pop("ok"):
-            raise WorkerError(str(header["error"]))
+            raise RefusedError(str(header["error"]))
         return header, arrays
 
     def settle(self) -> Settled:

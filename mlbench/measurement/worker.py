@@ -71,7 +71,8 @@ class Worker:
         self._find_runtime = find_runtime
         self._session: Session | None = None
         self._inputs: dict[str, npt.NDArray[Any]] = {}
-        self._pools: dict[int, list[Any]] = {}
+        self._sequences: tuple[str, ...] = ()
+        self._pools: dict[tuple[int, int | None], list[Any]] = {}
 
     def handle(self, message: dict[str, Any]) -> Reply:
         """Do what the coordinator asks and return the reply.
@@ -108,11 +109,12 @@ class Worker:
         self._inputs = {
             spec.name: np.load(Path(message["inputs"]) / f"{index}.npy") for index, spec in enumerate(artifact.inputs)
         }
+        self._sequences = tuple(spec.name for spec in artifact.inputs if spec.shape[1:2] == (None,))
         start = self._clock.now_ns()
         self._session = open_session(artifact, settings, self._find_runtime)
         load_ns = self._clock.now_ns() - start
         load_peak = memory_mib("VmHWM")
-        prepared = self._pool(message["batch_size"])[0]
+        prepared = self._pool(message)[0]
         start = self._clock.now_ns()
         result = self._session.run(prepared)
         first_call_ns = self._clock.now_ns() - start
@@ -134,21 +136,31 @@ class Worker:
         if np.issubdtype(first.dtype, np.floating) and not np.isfinite(first).all():
             raise WorkerError("the model returned values that are not finite (NaN or infinity)")
 
-    def _pool(self, batch_size: int) -> list[Any]:
-        """Prepared batches of one size, the same items for every arm; made once, outside any timed window."""
-        if batch_size not in self._pools:
+    def _pool(self, message: dict[str, Any]) -> list[Any]:
+        """Prepared batches of one condition, the same items for every arm; made once, outside any timed window."""
+        batch_size, length = message["batch_size"], message.get("input_length")
+        if (batch_size, length) not in self._pools:
+            if length is not None and not self._sequences:
+                raise WorkerError(f"no input of this artifact has a free length, so {length} cannot be asked of it")
             rows = len(next(iter(self._inputs.values())))
             pool = []
             for number in range(POOL):
                 index = np.arange(number * batch_size, (number + 1) * batch_size) % rows
-                batch = {name: np.ascontiguousarray(array[index]) for name, array in self._inputs.items()}
+                batch = {name: self._items(name, index, length) for name in self._inputs}
                 pool.append(self._loaded.prepare(batch))
-            self._pools[batch_size] = pool
-        return self._pools[batch_size]
+            self._pools[batch_size, length] = pool
+        return self._pools[batch_size, length]
+
+    def _items(self, name: str, index: npt.NDArray[np.int64], length: int | None) -> npt.NDArray[Any]:
+        """Items of one input; sequences are cut, or repeated from their beginning, to the length."""
+        items = self._inputs[name][index]
+        if length is not None and name in self._sequences:
+            items = items[:, np.arange(length) % items.shape[1]]
+        return np.ascontiguousarray(items)
 
     def _warm_up(self, message: dict[str, Any]) -> Reply:
         """At least ``calls`` calls and ``seconds`` seconds; says how many calls make one timed value."""
-        pool, run, now = self._pool(message["batch_size"]), self._loaded.run, self._clock.now_ns
+        pool, run, now = self._pool(message), self._loaded.run, self._clock.now_ns
         durations: list[int] = []
         begin = now()
         while len(durations) < message["calls"] or now() - begin < message["seconds"] * 1e9:
@@ -163,7 +175,7 @@ class Worker:
         return {"group": group}, {"warmup_ns": times}
 
     def _turn(self, message: dict[str, Any]) -> Reply:
-        pool, run = self._pool(message["batch_size"]), self._loaded.run
+        pool, run = self._pool(message), self._loaded.run
         calls = message["calls"] * message["group"]
         discarded = np.zeros(message["discard"], dtype=np.int64)
         timed = np.zeros(calls, dtype=np.int64)

@@ -42,7 +42,7 @@ def _facts(study: Study) -> dict[str, str]:
         "model": study.workload.model_digest[:12],
         "baseline": study.baseline.name,
         "trials": str(plan.trials),
-        "batch sizes": text.listing([str(size) for size in plan.batch_sizes]),
+        **view.conditions(plan),
         "machine noise": study.noise.level,
         "mlbench": study.version,
         **{name: study.environment[name] for name in _ENVIRONMENT if name in study.environment},

@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 import plotly.graph_objects as go
 
+from mlbench.metrics import SWEEPS, Sweep
 from mlbench.records import ArmResult, SeriesPoint, Study, Turn
 from mlbench.reporting import drawing as draw
 from mlbench.reporting import text, view
@@ -28,7 +29,6 @@ def pareto(study: Study) -> go.Figure:
     points = plane(study)
     name = view.quality_metric(study).replace("_", " ")
     title = f"Speed against {html.escape(text.plain(name))}"
-    batch = study.plan.headline
     if not points:
         return draw.empty(title, "No arm has both a latency and a quality figure.")
     figure = go.Figure()
@@ -79,7 +79,9 @@ def pareto(study: Study) -> go.Figure:
         figure, title, [*plane_sentences(study), "Points are estimates, bars their 95 % intervals."], draw.HEIGHT
     )
     figure.update_layout(showlegend=False)
-    figure.update_xaxes(title_text=f"p50 latency at batch size {batch}, ms (less is better)", **draw.log_axis(x_range))
+    figure.update_xaxes(
+        title_text=f"p50 latency at {study.plan.latency_at.text}, ms (less is better)", **draw.log_axis(x_range)
+    )
     figure.update_yaxes(
         title_text=f"{html.escape(text.plain(name))} (more is better)", range=y_range, ticksuffix=" %" if share else ""
     )
@@ -169,7 +171,7 @@ def latency_ecdf(study: Study, samples: draw.Samples) -> go.Figure:
                 ],
             )
         )
-    sentence = f"Every timed call at batch size {study.plan.headline}; further left is faster, steeper is steadier."
+    sentence = f"Every timed call at {study.plan.latency_at.text}; further left is faster, steeper is steadier."
     x_range = draw.padded(
         spread, log=True
     )  # to the slowest arm's 99th percentile: one stray call would squeeze the rest
@@ -209,7 +211,7 @@ def latency_boxes(study: Study, samples: draw.Samples) -> go.Figure:
             )
         )
     sentence = (
-        f"Every timed call at batch size {study.plan.headline}. Box: the middle half, with the median; whiskers: from "
+        f"Every timed call at {study.plan.latency_at.text}. Box: the middle half, with the median; whiskers: from "
         "5 % to 95 % of calls."
     )
     draw.finish(figure, title, [sentence], draw.rows_height(len(present)))
@@ -268,8 +270,8 @@ def speedups(study: Study) -> go.Figure:
     span = high - low
     x_range = [low - 0.06 * span, high + 0.5 * span]  # room for the label of the longest bar
     sentence = (
-        f"p50 at batch size {study.plan.headline}, with the {100 * view.level(study):.3g} % interval; right of the "
-        f"line is faster. The grey zone ({100 * margin:g} %) is too small a difference to matter."
+        f"p50 at {study.plan.latency_at.text}, with the {100 * view.level(study):g} % interval; right of the line "
+        f"is faster. The grey zone ({100 * margin:g} %) is too small a difference to matter."
     )
     draw.finish(figure, title, [sentence], draw.rows_height(len(found)))
     figure.update_layout(showlegend=False)
@@ -278,39 +280,40 @@ def speedups(study: Study) -> go.Figure:
     return figure
 
 
-def throughput(study: Study) -> go.Figure:
-    """Samples per second over batch sizes, one line per arm."""
-    return _by_batch(study, "by_batch/samples_per_s", "Throughput by batch size", "samples per second (more is better)")
+def throughput(study: Study, sweep: Sweep = SWEEPS[0]) -> go.Figure:
+    """Samples per second over a swept property, one line per arm."""
+    return _over(study, sweep, "samples_per_s", "Throughput", "samples per second (more is better)")
 
 
-def latency_by_batch(study: Study) -> go.Figure:
-    """p50 latency over batch sizes, one line per arm."""
-    return _by_batch(study, "by_batch/p50_ms", "p50 latency by batch size", "ms per call (less is better)")
+def latency_over(study: Study, sweep: Sweep = SWEEPS[0]) -> go.Figure:
+    """p50 latency over a swept property, one line per arm."""
+    return _over(study, sweep, "p50_ms", "p50 latency", "ms per call (less is better)")
 
 
-def _by_batch(study: Study, series: str, title: str, axis: str) -> go.Figure:
+def _over(study: Study, sweep: Sweep, metric: str, what: str, axis: str) -> go.Figure:
+    series, title = f"{sweep.prefix}/{metric}", f"{what} by {sweep.label}"
     found = [(number, arm, arm.series[series]) for number, arm in enumerate(study.arms) if arm.series.get(series)]
     if not found:
-        return draw.empty(title, "No batch size was measured to its end.")
+        return draw.empty(title, f"No {sweep.label} was measured to its end.")
     figure = go.Figure()
     colours = draw.colours(study)
     for number, arm, points in found:
-        figure.add_trace(_line(arm, points, number, colours[arm.name]))
-    sizes = sorted({point.step for _, _, points in found for point in points})
+        figure.add_trace(_line(arm, points, number, colours[arm.name], sweep.label))
+    steps = sorted({point.step for _, _, points in found for point in points})
     values = [point.estimate.value for _, _, points in found for point in points]
     draw.finish(figure, title, ["Medians over trials with their 95 % intervals; both axes are logarithmic."], 440)
     figure.update_xaxes(
-        title_text="batch size",
+        title_text=sweep.label,
         type="log",
-        tickvals=sizes,
-        ticktext=[f"{size:,}" for size in sizes],
+        tickvals=steps,
+        ticktext=[f"{step:,}" for step in steps],
         minor={"ticks": ""},
     )
     figure.update_yaxes(title_text=axis, **draw.log_axis(draw.padded(values, log=True)))
     return figure
 
 
-def _line(arm: ArmResult, points: Sequence[SeriesPoint], number: int, colour: str) -> go.Scatter:
+def _line(arm: ArmResult, points: Sequence[SeriesPoint], number: int, colour: str, label: str) -> go.Scatter:
     estimates = [point.estimate for point in points]
     return go.Scatter(
         x=[point.step for point in points],
@@ -322,17 +325,17 @@ def _line(arm: ArmResult, points: Sequence[SeriesPoint], number: int, colour: st
         name=draw.name(arm.name),
         hoverinfo="text",
         hovertext=[
-            f"<b>{draw.name(arm.name)}</b><br>batch size {point.step:,}: {text.interval(point.estimate)}"
+            f"<b>{draw.name(arm.name)}</b><br>{label} {point.step:,}: {text.interval(point.estimate)}"
             for point in points
         ],
     )
 
 
 def timeline(study: Study, turns: Sequence[Turn]) -> go.Figure:
-    """Every turn at the headline batch size in the order in which it was taken: shows drift and disturbances."""
+    """Every turn of the headline condition in the order in which it was taken: shows drift and disturbances."""
     title = "The measurement as it went"
-    batch = study.plan.headline
-    chosen = sorted((turn for turn in turns if turn.batch_size == batch), key=lambda turn: turn.start_ns)
+    at = study.plan.latency_at
+    chosen = sorted((turn for turn in turns if turn.key == at), key=lambda turn: turn.start_ns)
     if not chosen:
         return draw.empty(title, "The turns are not stored with this study.")
     figure = go.Figure()
@@ -362,9 +365,7 @@ def timeline(study: Study, turns: Sequence[Turn]) -> go.Figure:
     starts = {trial: min(turn.start_ns for turn in chosen if turn.trial == trial) for trial in trials}
     for trial in trials:
         figure.add_vline(x=(starts[trial] - origin) / 1e9, line={"color": draw.GRID, "width": 1})
-    sentence = (
-        f"Median of every turn at batch size {batch}; a vertical line begins a trial. Level rows are steady arms."
-    )
+    sentence = f"Median of every turn at {at.text}; a vertical line begins a trial. Level rows are steady arms."
     draw.finish(figure, title, [sentence], 440)
     figure.update_xaxes(title_text="seconds since the first turn", showgrid=False)
     figure.update_yaxes(title_text="ms per call", **draw.log_axis(draw.padded(list(medians.values()), log=True)))
@@ -373,8 +374,8 @@ def timeline(study: Study, turns: Sequence[Turn]) -> go.Figure:
 
 __all__ = [
     "latency_boxes",
-    "latency_by_batch",
     "latency_ecdf",
+    "latency_over",
     "pareto",
     "speedups",
     "throughput",

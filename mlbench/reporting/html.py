@@ -21,6 +21,7 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from mlbench.metrics import SWEEPS
 from mlbench.records import Study, Turn
 from mlbench.reporting import drawing, figures, page, text, view
 from mlbench.reporting.colours import arm_colours
@@ -81,11 +82,11 @@ def _charts(study: Study, samples: Mapping[str, np.ndarray], turns: Sequence[Tur
         "speedups": figures.speedups(study),
         "ecdf": figures.latency_ecdf(study, samples),
         "boxes": figures.latency_boxes(study, samples),
-        "throughput": figures.throughput(study),
-        "by-batch": figures.latency_by_batch(study),
     }
-    if len(study.plan.batch_sizes) == 1:
-        del made["throughput"], made["by-batch"]
+    for sweep in SWEEPS:
+        if len(study.plan.sweep(sweep.axis)) > 1:
+            made[f"throughput-{sweep.prefix}"] = figures.throughput(study, sweep)
+            made[f"latency-{sweep.prefix}"] = figures.latency_over(study, sweep)
     if turns:
         made["timeline"] = figures.timeline(study, turns)
     return [_chart(key, figure) for key, figure in made.items() if len(figure.data)]

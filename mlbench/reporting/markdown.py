@@ -85,8 +85,9 @@ def _state(study: Study) -> list[str]:
 
 def _subject(study: Study) -> str:
     return (
-        f"Workload {escape(study.workload.name)}, {view.trials(study.plan)}, batch sizes "
-        f"{text.listing([str(size) for size in study.plan.batch_sizes])}, {escape(study.created)}."
+        f"Workload {escape(study.workload.name)}, {view.trials(study.plan)}, "
+        f"{', '.join(f'{label} {values}' for label, values in view.conditions(study.plan).items())}, "
+        f"{escape(study.created)}."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from mlbench.metrics import SWEEPS, Sweep
 from mlbench.records import ArmResult, Estimate, Quality, Study, Verdict
 from mlbench.reporting import text, view
 
@@ -132,25 +133,33 @@ def judgements(study: Study) -> tuple[tuple[str, str, tuple[tuple[str, str, str]
     )
 
 
-def batches(study: Study) -> Table | None:
-    """p50, throughput and speed-up at every batch size."""
-    series = (("by_batch/p50_ms", "ms"), ("by_batch/samples_per_s", "samples/s"), ("by_batch/speedup_p50", ""))
+def sweeps(study: Study) -> tuple[tuple[Sweep, Table], ...]:
+    """p50, throughput and speed-up at every swept value, one table for each swept property."""
+    found = ((sweep, _swept(study, sweep)) for sweep in SWEEPS)
+    return tuple((sweep, table) for sweep, table in found if table is not None)
+
+
+def _swept(study: Study, sweep: Sweep) -> Table | None:
+    series = (("p50_ms", "ms"), ("samples_per_s", "samples/s"), ("speedup_p50", ""))
+    points = {
+        arm.name: {(name, point.step): point.estimate for name, of_arm in arm.series.items() for point in of_arm}
+        for arm in study.arms
+    }
     columns = [
-        (name, unit, size)
-        for size in study.plan.batch_sizes
+        (f"{sweep.prefix}/{name}", unit, getattr(key, sweep.axis))
+        for key in study.plan.sweep(sweep.axis)
         for name, unit in series
-        if any(point.step == size for arm in study.arms for point in arm.series.get(name, ()))
     ]
+    columns = [item for item in columns if any((item[0], item[2]) in at for at in points.values())]
     if not columns:
         return None
-    heads = tuple(f"batch {size}: {unit or 'speed-up'}" for _, unit, size in columns)
-    found = []
-    for arm in study.arms:
-        at = {(name, point.step): point.estimate for name, points in arm.series.items() for point in points}
+    rows = []
+    for name, at in points.items():
         if at:
-            estimates = [(at.get((name, size)), unit) for name, unit, size in columns]
-            found.append((arm.name, tuple(_estimate(e) if unit else _times(e) for e, unit in estimates)))
-    return Table(heads, tuple(found))
+            estimates = [(at.get((metric, step)), unit) for metric, unit, step in columns]
+            rows.append((name, tuple(_estimate(e) if unit else _times(e) for e, unit in estimates)))
+    short = sweep.label.removesuffix(" size").removeprefix("input ").removeprefix("number of ")
+    return Table(tuple(f"{short} {step}: {unit or 'speed-up'}" for _, unit, step in columns), tuple(rows))
 
 
 def quality(study: Study) -> Table | None:
@@ -245,7 +254,7 @@ def latencies(study: Study) -> Table | None:
 def resources(study: Study) -> Table | None:
     """Memory, size, loading, processor, energy: every metric that no other table has."""
     elsewhere = ("latency/p", "latency/mean_", "latency/first_", "cpu/time_", "throughput/")
-    groups = ("quality/", "agreement/", "vs_baseline/", "by_batch/")
+    groups = ("quality/", "agreement/", "vs_baseline/")
     names = dict.fromkeys(name for arm in study.arms for name in arm.metrics)
     return _others(study, tuple(name for name in names if not name.startswith((*elsewhere, *groups))))
 
@@ -319,7 +328,6 @@ __all__ = [
     "Table",
     "agreement",
     "arms",
-    "batches",
     "chip",
     "class_pages",
     "configuration",
@@ -328,6 +336,7 @@ __all__ = [
     "latencies",
     "quality",
     "resources",
+    "sweeps",
     "tiles",
     "verdicts",
 ]

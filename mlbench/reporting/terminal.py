@@ -194,8 +194,8 @@ def print_plan(
     against = f": {text.listing(variants)} against {text.plain(plan.baseline)}" if variants else ""
     subject = f"workload {text.plain(workload)}, " if workload else ""
     say(console, f"Plan: {subject}{text.count(len(plan.arms), 'arm')}{against}", style="bold", indent="      ")
-    sizes = [str(size) for size in plan.batch_sizes]
-    what = f"{view.trials(plan)}, batch {'size' if len(sizes) == 1 else 'sizes'} {text.listing(sizes)}"
+    conditions = [f"{label} {values}" for label, values in view.conditions(plan).items()]
+    what = ", ".join([view.trials(plan), *conditions])
     about = f", about {text.duration(seconds)}" if seconds is not None else ""
     turns = sum(len(entry.order) for entry in plan.schedule)
     say(console, f"{what}, {text.count(turns, 'turn')}{about}", first="      ", indent="      ")

@@ -12,7 +12,7 @@ from mlbench.records import Call, Estimate, Verdict
 
 DASH = "-"
 
-_TIMES = ("latency/", "by_batch/p")
+_TIMES = ("latency/", "by_batch/p", "by_length/p", "by_threads/p")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 _USER_INFO = re.compile(r"(?<=://)[^/@\s'\"]+@")
 

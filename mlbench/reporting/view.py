@@ -229,7 +229,7 @@ def method(study: Study) -> tuple[str, ...]:
         "turn, and exactly one of them running at any time."
     )
     rounds = (
-        f"{text.count(first.rounds, 'round')} per trial at batch size {first.batch_size}: every arm takes one turn, "
+        f"{text.count(first.rounds, 'round')} per trial at {first.key.text}: every arm takes one turn, "
         f"in a random order (seed {plan.seed}) and its reverse in the next round. A turn is "
         f"{text.count(first.discard, 'discarded call')} and {text.count(first.calls, 'timed value')} of at least "
         f"{plan.min_value_ns / 1e6:g} ms."
@@ -255,6 +255,20 @@ def method(study: Study) -> tuple[str, ...]:
     if plan.trials < MINIMUM_TRIALS:
         sentences.append(f"Fewer than {MINIMUM_TRIALS} trials give no verdict, whatever the numbers look like.")
     return tuple(sentences)
+
+
+def conditions(plan: Plan) -> dict[str, str]:
+    """What the calls were given, by label: ``{"batch sizes": "1, 8 and 32", "input length": "64"}``."""
+    values = {
+        ("batch size", "batch sizes"): plan.batch_sizes,
+        ("input length", "input lengths"): tuple(dict.fromkeys(item.input_length for item in plan.conditions)),
+        ("threads", "threads"): plan.thread_counts,
+    }
+    return {
+        label[len(found) > 1]: text.listing([str(value) for value in found])
+        for label, found in values.items()
+        if found != (None,)
+    }
 
 
 def trials(plan: Plan) -> str:
@@ -302,7 +316,7 @@ def facts(study: Study) -> tuple[tuple[str, str], ...]:
         ("data", text.plain(f"{data.source}: {rows_text}")),
         ("data digest", text.plain(data.digest)),
         ("model digest", text.plain(study.workload.model_digest)),
-        ("batch sizes", ", ".join(str(size) for size in study.plan.batch_sizes)),
+        *conditions(study.plan).items(),
         ("trials", trials(study.plan) if study.plan.looks else str(study.plan.trials)),
         ("machine", study.noise.level),
         ("energy source", text.plain(study.energy_source)),

@@ -20,6 +20,7 @@ from mlbench.records import (
     Plan,
     Predictions,
     RecordError,
+    Refusal,
     StepSpec,
     Study,
     Turn,
@@ -36,7 +37,7 @@ _MEASUREMENT = ("machine", "energy_source", "absent", "complete")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One value of one metric; ``step`` is the batch size in a series and 0 otherwise."""
+    """One value of one metric; ``step`` is the swept value in a series and 0 otherwise."""
 
     key: str
     value: float
@@ -109,7 +110,7 @@ def study_params(study: Study) -> dict[str, str]:
         "baseline": study.baseline.name,
         "arms": str(len(study.arms)),
         "trials": str(study.plan.trials),
-        "batch_sizes": _listing(study.plan.batch_sizes),
+        **_conditions(study.plan),
         "policy": str(study.decision.policy.get("name", "")),
         "seed": str(study.plan.seed),
     }
@@ -192,7 +193,7 @@ def arm_params(study: Study, arm: ArmResult) -> dict[str, str]:
         "runtime": str(effective.pop("runtime", settings.name)),
         "threads": str(effective.pop("threads", settings.threads)),
         "device": str(effective.pop("device", settings.device)),
-        "batch_sizes": _listing(study.plan.batch_sizes),
+        **_conditions(study.plan),
     }
     if "precision" in effective:
         params["precision"] = str(effective.pop("precision"))
@@ -215,7 +216,7 @@ def _step_params(steps: Iterable[StepSpec]) -> dict[str, str]:
 
 
 def metrics(arm: ArmResult) -> list[Point]:
-    """Every number of an arm: headline metrics at step 0, intervals of comparisons, series by batch size."""
+    """Every number of an arm: headline metrics at step 0, intervals of comparisons, series by swept value."""
     points: list[tuple[str, float | None, int]] = []
     for name, estimate in arm.metrics.items():
         points.append((name, estimate.value, 0))
@@ -245,7 +246,7 @@ def recipe(arm: ArmResult) -> dict[str, Any]:
 def measurement_record(measurement: Measurement) -> dict[str, Any]:
     """``measurement.json``: what belongs to no single arm."""
     record = {name: getattr(measurement, name) for name in _MEASUREMENT}
-    lists = {"lost": measurement.lost, "machine_looks": measurement.machine_looks}
+    lists = {"lost": measurement.lost, "refused": measurement.refused, "machine_looks": measurement.machine_looks}
     return {
         **record,
         "epoch_ns": measurement.epoch_ns,
@@ -259,8 +260,8 @@ def worker_records(measurement: Measurement, arm: str) -> list[dict[str, Any]]:
     return [{name: getattr(worker, name) for name in kept} for worker in measurement.workers if worker.arm == arm]
 
 
-def workers_from(records: Any, warmup: Mapping[int, Any]) -> list[WorkerReport]:
-    """Worker reports from :func:`worker_records` and the warm-up calls by trial.
+def workers_from(records: Any, warmup: Mapping[tuple[int, int | None], Any]) -> list[WorkerReport]:
+    """Worker reports from :func:`worker_records` and the warm-up calls by trial and threads.
 
     Raises:
         RecordError: The records do not fit.
@@ -269,7 +270,7 @@ def workers_from(records: Any, warmup: Mapping[int, Any]) -> list[WorkerReport]:
         return [
             WorkerReport(
                 **{**record, "modules": tuple(record["modules"]), "cpus": tuple(record.get("cpus", ()))},
-                warmup_ns=warmup.get(record["trial"], np.empty(0, np.int64)),
+                warmup_ns=warmup.get((record["trial"], record.get("threads")), np.empty(0, np.int64)),
             )
             for record in records
         ]
@@ -298,10 +299,22 @@ def measurement_from(
             lost=tuple(LostTrial(**lost) for lost in record["lost"]),
             machine_looks=tuple(from_dict(MachineLook, look) for look in record.get("machine_looks", ())),
             epoch_ns=record.get("epoch_ns", 0),
+            refused=tuple(Refusal(**refusal) for refusal in record.get("refused", ())),
             **{name: record[name] for name in _MEASUREMENT},
         )
     except (TypeError, KeyError) as error:
         raise RecordError(f"'{names.MEASUREMENT_JSON}' is not readable: {error}") from error
+
+
+def _conditions(plan: Plan) -> dict[str, str]:
+    """The conditions as parameters; an axis that is not swept is left out."""
+    lengths, threads = plan.sweep("input_length"), plan.sweep("threads")
+    params = {"batch_sizes": _listing(plan.batch_sizes)}
+    if lengths:
+        params["input_lengths"] = _listing(key.input_length for key in lengths)
+    if threads:
+        params["thread_counts"] = _listing(key.threads for key in threads)
+    return params
 
 
 def _listing(values: Iterable[object]) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 from mlflow.exceptions import MlflowException
 
+from mlbench.metrics import SWEEPS
 from mlbench.records import Study
 from mlbench.tracking import content, names
 
@@ -161,25 +162,28 @@ def _cards(present: set[str], baseline: str) -> dict[str, list[dict[str, Any]]]:
         "showDifferencesOnly": True,
         "baselineColumnUuid": baseline,
     }
-    series = sorted(name for name in present if name.startswith("by_batch/"))
     return {
         "Speed against quality": [
             *([plane] if {_SPEED, _QUALITY} <= present else []),
             *_bars([_SPEEDUP] if _SPEEDUP in present else []),
         ],
         "Headline figures": _bars([name for name in _BARS if name in present]),
-        "By batch size": [
-            {
-                "type": "LINE",
-                "metricKey": name,
-                "selectedMetricKeys": [name],
-                "xAxisKey": "step",
-                "lineSmoothness": 0,
-                "useGlobalLineSmoothing": False,
-            }
-            for name in series
-        ],
+        **{
+            f"By {sweep.label}": [_line(name) for name in sorted(present) if name.startswith(f"{sweep.prefix}/")]
+            for sweep in SWEEPS
+        },
         "Against the baseline": [against],
+    }
+
+
+def _line(metric: str) -> dict[str, Any]:
+    return {
+        "type": "LINE",
+        "metricKey": metric,
+        "selectedMetricKeys": [metric],
+        "xAxisKey": "step",
+        "lineSmoothness": 0,
+        "useGlobalLineSmoothing": False,
     }
 
 

@@ -42,6 +42,7 @@ class RawData:
         source: Where the data is from, for the record.
         splits: ``train``, ``validation`` or ``test`` for every item, where the source says; shape (items,).
         columns: Columns or arrays of the source with their types, for the record.
+        sequences: Names of the inputs whose second axis is the length of a sequence, which models take at any size.
     """
 
     inputs: dict[str, npt.NDArray[Any]] = field(compare=False)
@@ -50,6 +51,7 @@ class RawData:
     source: str
     splits: npt.NDArray[np.str_] | None = field(default=None, compare=False)
     columns: dict[str, str] = field(default_factory=dict)
+    sequences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from mlbench.workloads import RawData
 _PATH_KEY = "workload.data.options.path"
 _INPUTS_KEY = "workload.data.options.inputs"
 _LABELS_KEY = "workload.data.options.labels"
+_SEQUENCES_KEY = "workload.data.options.sequences"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,13 @@ class NpzOptions:
         inputs: Model input name -> array name, or a list of array names that are input names too; in call order.
             Empty: every array of the archive but the labels.
         labels: Name of the array of labels, as the task needs them: whole numbers or text, shape (items,), for classes.
+        sequences: Names of the model inputs whose second axis is the length of a sequence.
     """
 
     path: str
     inputs: dict[str, str] | tuple[str, ...] = field(default_factory=dict)
     labels: str = "labels"
+    sequences: tuple[str, ...] = ()
 
 
 class Npz:
@@ -130,8 +133,14 @@ class Npz:
             if array.ndim == 0 or len(array) != len(labels):
                 rows = "a single value" if array.ndim == 0 else f"{len(array)} rows"
                 raise InputError(f"{_INPUTS_KEY}: input '{name}' has {rows}, but there are {len(labels)} labels")
+        for name in options.sequences:
+            if name not in inputs or inputs[name].ndim < 2:
+                what = "has a single axis" if name in inputs else f"is no input; {suggest(name, inputs)}"
+                raise InputError(
+                    f"{_SEQUENCES_KEY}: '{name}' {what}; a sequence's length is the second axis of an input"
+                )
         columns = {name: f"{array.dtype} {list(array.shape[1:])}" for name, array in arrays.items()}
-        return RawData(inputs, labels, (), source=path.name, columns=columns)
+        return RawData(inputs, labels, (), source=path.name, columns=columns, sequences=options.sequences)
 
 
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:

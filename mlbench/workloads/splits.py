@@ -81,11 +81,17 @@ def make_data(config: DataConfig, task: str = "classification", encode: Encode |
         rows={name: len(split) for name, split in splits.items()},
         classes=classes,
         class_counts=counts,
-        inputs=tuple(TensorSpec(key, array.dtype.name, (None, *array.shape[1:])) for key, array in inputs.items()),
+        inputs=tuple(_spec(key, array, sequence=key in raw.sequences) for key, array in inputs.items()),
         notes=tuple(notes),
         columns=raw.columns,
     )
     return Data(info, splits["train"], splits["validation"], splits["test"])
+
+
+def _spec(name: str, array: npt.NDArray[Any], *, sequence: bool) -> TensorSpec:
+    """The first axis is free, and so is the second one of a sequence."""
+    free = 2 if sequence else 1
+    return TensorSpec(name, array.dtype.name, (*[None] * free, *array.shape[free:]))
 
 
 def _usable(inputs: Mapping[str, npt.NDArray[Any]]) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:

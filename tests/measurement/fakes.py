@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlbench.errors import WorkerError
+from mlbench.errors import RefusedError, WorkerError
 from mlbench.measurement.settling import Settled
 from mlbench.records import Arm, Artifact, Recipe, RuntimeSettings, TensorSpec
 
@@ -44,6 +44,7 @@ class FakeHandle:
         self.stopped = False
         self.pending: dict[str, Any] = {}
         self.fail_on: dict[str, str] = {}
+        self.refuse: dict[int, str] = {}  # input length -> why the warm-up is refused
         self.interrupt_on: str | None = None
         self.cpus: Any = None
         self.settled = Settled(0.5, asleep=True)
@@ -66,6 +67,8 @@ class FakeHandle:
         if command == "load":
             figures = {"load_ms": 5.0, "first_call_ms": 3.0, "load_peak_mib": 60.0}
             return {**figures, "cpus": message["cpus"] or (0, 1), "effective": {"runtime": "fake"}}, {}
+        if command == "warm_up" and message.get("input_length") in self.refuse:
+            raise RefusedError(self.refuse[message["input_length"]])
         if command == "warm_up":
             return {"group": 1}, {"warmup_ns": np.full(30, self.call_ns)}
         if command == "predict":

@@ -21,17 +21,19 @@ def measure(
     hardware: dict[str, float] | None = None,
     cpu: float = 1.0,
     noise: float = 0.02,
+    scenario: ScenarioConfig | None = None,
     **settings: object,
 ) -> tuple[Measurement, ProtocolConfig]:
     """Calls of 2 ms an item on the baseline, noise on each; the variants' factors are exact."""
     protocol = ProtocolConfig(trials=trials, rounds=rounds, **settings)  # type: ignore[arg-type]
-    plan = make_plan([arm.name for arm in ARMS], "baseline", ScenarioConfig(batch_sizes=batch_sizes), protocol, 0)
+    scenario = scenario or ScenarioConfig(batch_sizes=batch_sizes)
+    plan = make_plan([arm.name for arm in ARMS], "baseline", scenario, protocol, 0)
     random = np.random.default_rng(1)
     turns, clock = [], 0
     for planned in plan.schedule:
-        condition = next(c for c in plan.conditions if c.batch_size == planned.batch_size)
+        condition = next(c for c in plan.conditions if c.key == planned.key)
         for position, arm in enumerate(planned.order):
-            typical = 2e6 * planned.batch_size * FACTOR[arm]
+            typical = 2e6 * planned.batch_size * FACTOR[arm] / (planned.threads or 1)
             timed = (typical * np.exp(random.normal(0, noise, condition.calls))).astype(np.int64)
             discarded = np.full(condition.discard, int(2 * typical))
             wall = int(timed.sum())
@@ -50,6 +52,8 @@ def measure(
                     discarded,
                     timed,
                     hardware=hardware or {},
+                    input_length=planned.input_length,
+                    threads=planned.threads,
                 )
             )
     workers = tuple(
@@ -61,11 +65,13 @@ def measure(
             first_call_ms=5.0,
             import_rss_mib=20.0,
             load_peak_mib=30.0,
-            peak_mib={str(size): PEAK[arm.name] + size for size in batch_sizes},
+            peak_mib={c.key.short: PEAK[arm.name] + c.batch_size for c in plan.conditions if c.threads == threads},
             warmup_ns=np.full(30, 10**9),
             effective={"runtime": "fake"},
+            threads=threads,
         )
         for trial in range(plan.trials)
+        for threads in plan.thread_counts
         for arm in ARMS
     )
     return Measurement(plan, tuple(turns), workers, ()), protocol

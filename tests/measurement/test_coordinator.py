@@ -11,7 +11,7 @@ from mlbench.measurement.alone import disturbance
 from mlbench.measurement.coordinator import Coordinator
 from mlbench.measurement.plan import make_plan
 from mlbench.measurement.settling import Settled
-from mlbench.records import Arm, Measurement, Plan
+from mlbench.records import Arm, Measurement, Plan, Refusal
 
 ARMS = [make_arm("baseline", "baseline"), make_arm("a"), make_arm("b")]
 PLAN = make_plan(
@@ -36,12 +36,14 @@ class Bench:
         self.interrupt: tuple[str, int, str] | None = None
         self.progress: list[tuple[int, float]] = []
         self.settled: dict[str, Settled] = {}
+        self.refuse: dict[tuple[str, int], str] = {}  # (arm, input length) -> message
 
     def launch(self, arm: Arm) -> FakeHandle:
         handle = FakeHandle(arm, self.log, self.clock)
         number = sum(other.arm.name == arm.name for other in self.handles)
         handle.settled = self.settled.get(arm.name, handle.settled)
         handle.fail_on = self.spoil.get((arm.name, number), {})
+        handle.refuse = {length: reason for (name, length), reason in self.refuse.items() if name == arm.name}
         if self.interrupt is not None and self.interrupt[:2] == (arm.name, number):
             handle.interrupt_on = self.interrupt[2]
         self.handles.append(handle)
@@ -256,4 +258,60 @@ def test_probes_are_read_around_every_turn_and_never_during_it() -> None:
         if entry[0] == "turn":
             assert bench.log[index - 1] == ("probe begin",)
             assert bench.log[index + 1] == ("probe end", 4711)
-            assert bench.log[index + 2] == ("settle", entry[1])  # its pool's idling is not the turn's
+
+
+SWEPT = make_plan(
+    [arm.name for arm in ARMS],
+    "baseline",
+    ScenarioConfig(batch_sizes=(1, 4), input_lengths=(8, 16), threads=(1, 2)),
+    ProtocolConfig(trials=2, rounds=4, sweep_rounds=2, calls=5, sweep_calls=2),
+    seed=3,
+)
+
+
+def test_each_number_of_threads_has_fresh_workers_in_each_trial() -> None:
+    bench = Bench()
+    measurement = bench.run(plan=SWEPT)
+    launched = [(handle.arm.name, handle.arm.settings.threads) for handle in bench.handles]
+    assert launched == [(arm, threads) for _ in range(2) for threads in (1, 2) for arm in ("baseline", "a", "b")]
+    assert [(worker.trial, worker.threads) for worker in measurement.workers[::3]] == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    assert {tuple(worker.peak_mib) for worker in measurement.workers} == {
+        ("1;length=8;threads=1", "4;length=8;threads=1", "1;length=16;threads=1"),
+        ("1;length=8;threads=2",),
+    }
+
+
+def test_the_order_of_work_of_a_sweep_is_the_plan() -> None:
+    measurement = Bench().run(plan=SWEPT)
+    recorded = [(turn.trial, turn.key, turn.round, turn.position, turn.arm) for turn in measurement.turns]
+    assert recorded == [
+        (planned.trial, planned.key, planned.round, position, arm)
+        for planned in SWEPT.schedule
+        for position, arm in enumerate(planned.order)
+    ]
+
+
+def test_every_worker_is_warmed_up_in_full_at_its_first_condition() -> None:
+    measurement = Bench().run(plan=SWEPT)
+    assert all(len(worker.warmup_ns) == 30 for worker in measurement.workers)
+
+
+def test_a_condition_that_an_arm_cannot_serve_is_left_out_with_the_reason() -> None:
+    bench = Bench()
+    bench.refuse = {("a", 16): "no input has a free length"}
+    measurement = bench.run(plan=SWEPT)
+    assert measurement.refused == (Refusal("a", 1, "no input has a free length", input_length=16, threads=1),)
+    assert measurement.lost == ()
+    served = {(turn.arm, turn.input_length) for turn in measurement.turns}
+    assert served == {("baseline", 8), ("baseline", 16), ("a", 8), ("b", 8), ("b", 16)}
+    asked = [entry for entry in bench.log if entry[:2] == ("warm_up", "a")]
+    assert len(asked) == 2 * (2 + 1) + 1  # two trials of three conditions that it serves, and the refused one once
+
+
+def test_an_arm_that_cannot_serve_the_headline_is_lost() -> None:
+    bench = Bench()
+    bench.refuse = {("a", 8): "no input has a free length"}
+    measurement = bench.run(plan=SWEPT)
+    assert {(loss.arm, loss.reason) for loss in measurement.lost} == {("a", "no input has a free length")}
+    assert measurement.refused == ()
+    assert {turn.arm for turn in measurement.turns} == {"baseline", "b"}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mlbench.config import ProtocolConfig, ScenarioConfig
 from mlbench.measurement.plan import make_plan
-from mlbench.records import Plan, from_json, to_json
+from mlbench.records import ConditionKey, Plan, from_json, to_json
 
 ARMS = ("baseline", "a", "b", "c")
 
@@ -77,6 +77,43 @@ def test_all_looks_are_planned_from_the_start() -> None:
     ended = made.ended_at(2)
     assert (ended.trials, ended.look, ended.schedule) == (12, 2, made.schedule)
     assert from_json(Plan, to_json(ended)) == ended
+
+
+def test_a_sweep_changes_one_thing_at_a_time() -> None:
+    scenario = ScenarioConfig(batch_sizes=(1, 32, 8), input_lengths=(64, 16), threads=(2, 1))
+    made = make_plan(ARMS, "baseline", scenario, ProtocolConfig(), 0)
+    assert [tuple(condition.key) for condition in made.conditions] == [
+        (1, 64, 2),
+        (32, 64, 2),
+        (8, 64, 2),
+        (1, 16, 2),
+        (1, 64, 1),
+    ]
+    assert made.thread_counts == (2, 1)
+    assert made.throughput_at == (32, 64, 2)
+    assert made.first_of(1) == (1, 64, 1)
+    assert [key.batch_size for key in made.sweep("batch_size")] == [1, 8, 32]
+    assert [key.input_length for key in made.sweep("input_length")] == [16, 64]
+    assert [key.threads for key in made.sweep("threads")] == [1, 2]
+    assert from_json(Plan, to_json(made)) == made
+
+
+def test_what_is_not_swept_has_no_series() -> None:
+    made = make_plan(ARMS, "baseline", ScenarioConfig(), ProtocolConfig(), 0)
+    assert (made.sweep("input_length"), made.sweep("threads")) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "short"),
+    [
+        (ConditionKey(1), "batch size 1", "1"),
+        (ConditionKey(8, 64), "batch size 8, input length 64", "8;length=64"),
+        (ConditionKey(8, None, 1), "batch size 8, 1 thread", "8;threads=1"),
+        (ConditionKey(8, 64, 2), "batch size 8, input length 64, 2 threads", "8;length=64;threads=2"),
+    ],
+)
+def test_a_condition_in_words_and_as_a_key(key: ConditionKey, text: str, short: str) -> None:
+    assert (key.text, key.short) == (text, short)
 
 
 def test_plan_survives_json() -> None:

@@ -109,6 +109,36 @@ def test_the_worker_is_pinned_before_it_loads(setup: Setup, monkeypatch: pytest.
     assert done == [[1], "load"]
 
 
+@pytest.fixture
+def sequences(setup: Setup) -> Setup:
+    artifact = setup.load_message["artifact"]
+    artifact["inputs"] = [{"name": "x", "dtype": "float32", "shape": (None, None)}]
+    return setup
+
+
+@pytest.mark.parametrize(("length", "first"), [(1, [0]), (2, [0, 1]), (5, [0, 1, 0, 1, 0])])
+def test_sequences_are_cut_or_repeated_to_the_length(sequences: Setup, length: int, first: list[int]) -> None:
+    sequences.load()
+    sequences.session.seen.clear()
+    sequences.ask("turn", batch_size=3, input_length=length, discard=0, calls=1, group=1)
+    (batch,) = sequences.session.seen
+    assert batch.shape == (3, length)
+    assert batch[0].tolist() == first
+
+
+def test_without_a_length_items_are_as_the_data_has_them(sequences: Setup) -> None:
+    sequences.load()
+    sequences.session.seen.clear()
+    sequences.ask("turn", batch_size=20, input_length=None, discard=0, calls=1, group=1)
+    assert np.array_equal(sequences.session.seen[0], sequences.items)
+
+
+def test_a_length_is_refused_where_no_input_has_a_free_one(setup: Setup) -> None:
+    setup.load()
+    with pytest.raises(WorkerError, match="no input of this artifact has a free length"):
+        setup.ask("warm_up", batch_size=1, input_length=8, calls=3, seconds=0.0, min_value_ns=1)
+
+
 def test_warm_up_lasts_for_the_calls_and_the_seconds(setup: Setup) -> None:
     setup.load()
     by_calls = setup.ask("warm_up", batch_size=1, calls=30, seconds=0.0, min_value_ns=1_000_000)

@@ -23,7 +23,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-CHARTS = {"pareto", "speedups", "ecdf", "boxes", "throughput", "by-batch", "timeline"}
+CHARTS = {"pareto", "speedups", "ecdf", "boxes", "throughput-by_batch", "latency-by_batch", "timeline"}
 
 pytestmark = [
     pytest.mark.e2e,

@@ -31,7 +31,7 @@ def every(study: Study, samples: Samples, turns: Sequence[Turn] = ()) -> dict[st
         "ecdf": figures.latency_ecdf(study, samples),
         "boxes": figures.latency_boxes(study, samples),
         "throughput": figures.throughput(study),
-        "by_batch": figures.latency_by_batch(study),
+        "by_batch": figures.latency_over(study),
         "timeline": figures.timeline(study, turns),
     }
 

@@ -123,7 +123,15 @@ def test_every_figure_has_its_place(page: Page, source: str) -> None:
     charts = {str(attrs["id"]) for _, attrs in page.tags if attrs.get("class") == "chart"}
     figures = json.loads(next(script for script in page.scripts if script.startswith("{")))
     assert charts == {f"chart-{key}" for key in figures}
-    assert set(figures) == {"pareto", "speedups", "ecdf", "boxes", "throughput", "by-batch", "timeline"}
+    assert set(figures) == {
+        "pareto",
+        "speedups",
+        "ecdf",
+        "boxes",
+        "throughput-by_batch",
+        "latency-by_batch",
+        "timeline",
+    }
     assert not any(figure["layout"].get("title") for figure in figures.values())
 
 

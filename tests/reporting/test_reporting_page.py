@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from mlbench.records import Quality, Study
+from mlbench.records import Estimate, Quality, SeriesPoint, Study
 from mlbench.reporting import page
 
 
@@ -60,15 +60,32 @@ def test_judgements(study: Study) -> None:
     assert found["openvino_int8"][1][0][1] == "cannot tell"
 
 
+def swept(study: Study) -> page.Table:
+    ((sweep, table),) = page.sweeps(study)
+    assert sweep.axis == "batch_size"
+    return table
+
+
 def test_batch_sizes(study: Study, interrupted: Study) -> None:
-    table = page.batches(study)
-    assert table is not None
+    table = swept(study)
     assert table.heads[:2] == ("batch 1: ms", "batch 1: samples/s")
     assert dict(table.rows)["baseline"][-1] == page.Cell("2,162", "2,134 to 2,190")
-    kept = page.batches(interrupted)
-    assert kept is not None
-    assert "pruned_onnx_int8" not in dict(kept.rows)
-    assert page.batches(dataclasses.replace(study, arms=study.arms[-1:])) is None
+    assert "pruned_onnx_int8" not in dict(swept(interrupted).rows)
+    assert page.sweeps(dataclasses.replace(study, arms=study.arms[-1:])) == ()
+
+
+def test_a_table_for_each_swept_property(study: Study) -> None:
+    first = study.plan.conditions[0]
+    conditions = (first, *(dataclasses.replace(first, threads=count) for count in (2, 4)))
+    conditions = (dataclasses.replace(first, threads=1), *conditions[1:])
+    plan = dataclasses.replace(study.plan, conditions=conditions)
+    points = tuple(SeriesPoint(count, Estimate(8.0 / count, unit="ms")) for count in (1, 2, 4))
+    arms = tuple(dataclasses.replace(arm, series={"by_threads/p50_ms": points}) for arm in study.arms[:2])
+    (found,) = page.sweeps(dataclasses.replace(study, plan=plan, arms=arms))
+    sweep, table = found
+    assert sweep.label == "number of threads"
+    assert table.heads == ("threads 1: ms", "threads 2: ms", "threads 4: ms")
+    assert [cell.value for cell in dict(table.rows)["torch_int8"]] == ["8.00", "4.00", "2.00"]
 
 
 def test_speedup_by_batch_where_it_is_known(study: Study) -> None:
@@ -76,8 +93,7 @@ def test_speedup_by_batch_where_it_is_known(study: Study) -> None:
     ratio = tuple(dataclasses.replace(p, estimate=dataclasses.replace(p.estimate, value=2.0, low=1.9, high=2.1))
                   for p in arm.series["by_batch/p50_ms"])  # fmt: skip
     arm = dataclasses.replace(arm, series={**arm.series, "by_batch/speedup_p50": ratio})
-    table = page.batches(dataclasses.replace(study, arms=(study.arms[0], arm)))
-    assert table is not None
+    table = swept(dataclasses.replace(study, arms=(study.arms[0], arm)))
     place = table.heads.index("batch 8: speed-up")
     rows = dict(table.rows)
     assert rows["torch_int8"][place] == page.Cell("x2.00", "1.90 to 2.10")

@@ -162,7 +162,7 @@ def test_the_command_survives_a_shell_and_tells_no_password(study: Study, hostil
 def test_facts(study: Study) -> None:
     facts = dict(view.facts(study))
     assert facts["data"] == "scikit-learn digits: train 862, validation 216, test 719"
-    assert (facts["batch sizes"], facts["took"]) == ("1, 8, 32", "2 min 11 s")
+    assert (facts["batch sizes"], facts["took"]) == ("1, 8 and 32", "2 min 11 s")
 
 
 def test_recipes_show_what_each_step_changed(study: Study) -> None:

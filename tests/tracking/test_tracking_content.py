@@ -161,7 +161,7 @@ class TestMeasurement:
         measured = make_measurement()
         mine = [worker for worker in measured.workers if worker.arm == "fast"]
         stored = json.loads(content.as_json(content.worker_records(measured, "fast")))
-        back = content.workers_from(stored, {worker.trial: worker.warmup_ns for worker in mine})
+        back = content.workers_from(stored, {(worker.trial, worker.threads): worker.warmup_ns for worker in mine})
         assert back == mine
         assert [np.array_equal(a.warmup_ns, b.warmup_ns) for a, b in zip(back, mine, strict=True)] == [True, True]
 

@@ -54,6 +54,16 @@ def test_inputs_can_be_named_and_ordered(tmp_path: Path) -> None:
     assert {name: array.shape for name, array in mapped.items()} == {"tokens": (6, 3), "mask": (6, 2)}
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("token", "is no input; did you mean tokens?"), ("y", "has a single axis")]
+)
+def test_a_sequence_must_be_an_input_with_a_second_axis(tmp_path: Path, name: str, wrong: str) -> None:
+    path = archive(tmp_path, tokens=np.zeros((6, 7)), y=np.zeros(6))
+    assert refusal(NpzOptions(path, sequences=(name,))) == (
+        f"workload.data.options.sequences: '{name}' {wrong}; a sequence's length is the second axis of an input"
+    )
+
+
 def test_labels_come_as_they_are(tmp_path: Path) -> None:
     path = archive(tmp_path, x=np.zeros((4, 1)), kind=np.array(["dog", "cat", "dog", "ant"]), labels=np.zeros(4))
     raw = Npz().load(NpzOptions(path, ("x",), "kind"))

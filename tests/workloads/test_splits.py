@@ -44,6 +44,13 @@ def rows(data: Data) -> dict[str, set[float]]:
     return {name: set(getattr(data, name).inputs["x"][:, 0]) for name in ("train", "validation", "test")}
 
 
+def test_only_sequences_have_a_free_second_axis(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, tokens=np.zeros((60, 7), np.int64), image=np.zeros((60, 4, 4), np.float32), labels=np.arange(60) % 3)
+    info = make_data(DataConfig("npz", {"path": str(path), "sequences": ["tokens"]})).info
+    assert {spec.name: spec.shape for spec in info.inputs} == {"tokens": (None, None), "image": (None, 4, 4)}
+
+
 def test_the_digits_are_split_as_documented() -> None:
     data = make_data(DataConfig("digits"))
     assert data.info.rows == {"train": 862, "validation": 216, "test": 719}
