@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from desk import SHORT, Desk
 
+from mlbench.tracking import load_measurement, load_study
+
 pytestmark = pytest.mark.e2e
 
 
@@ -20,14 +22,33 @@ def test_few_trials_are_allowed_and_said_to_give_no_verdict(desk: Desk) -> None:
     assert "fewer than 6 trials" in ran.stderr
     decision = json.loads(ran.stdout)
     assert decision["outcome"] == "inconclusive"
-    enforced = desk.run("run", "name=few2", *SHORT, "protocol.trials=1", "policy.enforce=true")
-    assert enforced.returncode == 4
 
 
-def test_wrong_data_is_told_before_anything_is_left_behind(tmp_path: Path) -> None:
-    ran = Desk(tmp_path).run("run", *SHORT, "workload.data.rows=5000")
+def test_a_sweep_leaves_its_series_in_mlflow_and_no_verdict_is_exit_code_4_when_enforced(desk: Desk) -> None:
+    sweep = ("scenario=sweep", "scenario.batch_sizes=[1,4]", "scenario.threads=[2,1]")
+    enforced = desk.run("run", "name=few2", *SHORT, *sweep, "protocol.trials=1", "policy.enforce=true")
+    assert enforced.returncode == 4, enforced.stderr
+    loaded = load_study(desk.tracker(), "few2")
+    assert loaded.study.baseline.effective["threads"] == 2
+    client, run_id = desk.tracker().client, loaded.arms["onnx_int8_static"]
+    assert [point.step for point in client.get_metric_history(run_id, "by_threads/p50_ms")] == [1, 2]
+    assert [point.step for point in client.get_metric_history(run_id, "by_batch/speedup_p50")] == [1, 4]
+    measured = load_measurement(desk.tracker(), loaded)
+    assert [(worker.arm, worker.threads) for worker in measured.workers[:2]] == [
+        ("baseline", 2),
+        ("onnx_int8_static", 2),
+    ]
+    assert {turn.key.short for turn in measured.turns} == {"1;threads=2", "4;threads=2", "1;threads=1"}
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [("workload.data.rows=5000", "1797"), ("scenario.input_lengths=[8]", "no input of the data is a sequence (image)")],
+)
+def test_wrong_data_is_told_before_anything_is_left_behind(tmp_path: Path, override: str, words: str) -> None:
+    ran = Desk(tmp_path).run("run", *SHORT, override)
     assert ran.returncode == 2
-    assert "1797" in ran.stderr.replace(",", "")
+    assert words in " ".join(ran.stderr.replace(",", "").split())
     assert list(tmp_path.iterdir()) == []
 
 
