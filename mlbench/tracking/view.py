@@ -171,6 +171,7 @@ def _cards(present: set[str], baseline: str) -> dict[str, list[dict[str, Any]]]:
         **{
             f"By {sweep.label}": [_line(name) for name in sorted(present) if name.startswith(f"{sweep.prefix}/")]
             for sweep in SWEEPS
+            if any(name.startswith(f"{sweep.prefix}/") for name in present)
         },
         "Against the baseline": [against],
     }
