@@ -134,7 +134,7 @@ class ProtocolConfig:
     ``memory_margin`` that of peak memory; ``alpha`` is the error rate of the verdicts. The rounds are raised so that
     all calls together support the ``percentiles`` asked for. A worker that gives no answer for ``turn_timeout_s`` is
     ended and its trial is lost. ``extend`` asks for so many further looks: as many trials again, as long as a verdict
-    on p50 is open.
+    on p50 is open. ``budget_minutes`` is the time for the whole study, to which the plan is sized before it starts.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
@@ -151,6 +151,7 @@ class ProtocolConfig:
     warmup_seconds: Annotated[float, Ge(0)] = 0.5
     min_value_ms: Annotated[float, Ge(0)] = 1.0
     pin_cpus: bool = True
+    budget_minutes: Annotated[float, Gt(0)] | None = None
     percentiles: tuple[Literal["p90", "p95", "p99", "p999"], ...] = ()
     margin: Annotated[float, Gt(0), Lt(1)] = 0.03
     tail_margin: Annotated[float, Gt(0), Lt(1)] = 0.20

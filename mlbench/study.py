@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
 from types import FrameType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +27,10 @@ from mlbench import registry
 from mlbench.analysis import analyse
 from mlbench.comparison import undecided
 from mlbench.compose import Composition
-from mlbench.config import StudyConfig, TrackingConfig
+from mlbench.config import ProtocolConfig, StudyConfig, TrackingConfig
 from mlbench.environment import environment
 from mlbench.errors import BuildError, ExitCode, InputError, MlbenchError
-from mlbench.measurement import alone
+from mlbench.measurement import alone, budget
 from mlbench.measurement.coordinator import Coordinator
 from mlbench.measurement.cpus import usable_cpus
 from mlbench.measurement.plan import make_plan
@@ -115,6 +116,8 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
         store = Store(config.cache_dir)
         workload = prepare(config.workload, store, progress.step, data)
         arms, failed = _build_arms(config, workload, store, progress, runs)
+        composition = _within_budget(composition, arms, workload, progress, begun)
+        config = composition.config
         plan = _plan(config, arms)
         measurement = measure(plan, arms, workload, config, progress)
         with keeping(measurement, runs, progress):
@@ -179,6 +182,26 @@ def _arm(recipe: Recipe, role: Role, workload: Workload, store: Store, step: Cal
     return Arm(recipe.name, role, recipe, build(recipe, workload, store, step), recipe.runtime)
 
 
+def _within_budget(
+    composition: Composition, arms: Sequence[Arm], workload: Workload, progress: Progress, begun: float
+) -> Composition:
+    """The configuration with a protocol that fits into the time there is, which takes a short pilot to know."""
+    config = composition.config
+    if config.protocol.budget_minutes is None:
+        return composition
+    progress.phase("Sizing the plan to the time budget")
+
+    def pilot(protocol: ProtocolConfig) -> Measurement:
+        small = replace(config, protocol=protocol)
+        return _coordinator(_plan(small, arms), arms, workload, small).run()
+
+    protocol, notices = budget.sized(config.protocol, pilot, begun, time.monotonic)
+    for notice in notices:
+        progress.notice(f"{notice.message} ({notice.action})")
+    warnings = (*composition.warnings, *notices)
+    return replace(composition, config=replace(config, protocol=protocol), warnings=warnings)
+
+
 def _plan(config: StudyConfig, arms: Sequence[Arm]) -> Plan:
     names = [arm.name for arm in arms]
     return make_plan(names, names[0], config.scenario, config.protocol, config.seed, usable_cpus())
@@ -208,13 +231,12 @@ def measure(
 
     with started(config.probes) as hardware:
         hardware.watch.before()
-        measured = Coordinator(
+        measured = _coordinator(
             plan,
             arms,
-            workload.data.test.inputs,
-            workload.data.test.labels,
+            workload,
+            config,
             probes=hardware.probes,
-            turn_timeout_s=config.protocol.turn_timeout_s,
             report=report,
             settled=settled,
             trial_over=hardware.watch.trial_over,
@@ -228,6 +250,13 @@ def measure(
     for loss in measured.lost:
         progress.notice(f"{loss.arm}, trial {loss.trial + 1} of {plan.trials} lost: {loss.reason}")
     return measured
+
+
+def _coordinator(
+    plan: Plan, arms: Sequence[Arm], workload: Workload, config: StudyConfig, **options: Any
+) -> Coordinator:
+    test, timeout = workload.data.test, config.protocol.turn_timeout_s
+    return Coordinator(plan, arms, test.inputs, test.labels, turn_timeout_s=timeout, **options)
 
 
 def _conclude(

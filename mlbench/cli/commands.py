@@ -72,6 +72,8 @@ def _dry_run(composition: Composition, *, as_json: bool) -> int:
         _print_json({"config": composition.record, "plan": to_dict(plan), "warnings": notices})
         return ExitCode.DONE
     notes = [notice.message for notice in composition.warnings if notice.code != "few-trials"]  # print_plan says that
+    if config.protocol.budget_minutes is not None:
+        notes.append(f"this is the most: a pilot sizes it to protocol.budget_minutes={config.protocol.budget_minutes}")
     print_plan(plan, result_console(), workload=config.workload.name, notes=notes)
     return ExitCode.DONE
 

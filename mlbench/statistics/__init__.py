@@ -9,6 +9,7 @@ from mlbench.statistics._holm import adjusted, holm
 from mlbench.statistics._modes import TwoSpeeds, two_speeds
 from mlbench.statistics._percentiles import min_samples, percentile, supported
 from mlbench.statistics._proportions import mcnemar_exact, tango, wilson
+from mlbench.statistics._student import t_quantile
 from mlbench.statistics._verdict import MIN_TRIALS, compare, mark, paired_log_ratios, withhold
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "paired_log_ratios",
     "percentile",
     "supported",
+    "t_quantile",
     "tango",
     "trial_estimate",
     "two_speeds",
