@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from mlbench import statistics
 from mlbench.comparison import P50, P95, THROUGHPUT, against_baseline, verdicts
@@ -145,6 +148,9 @@ def _latency(name: str, figures: Figures) -> tuple[dict[str, Estimate], dict[str
             figures.reports(name, lambda worker: worker.first_call_ms), "ms"
         ),
     }
+    compiling = figures.reports(name, lambda worker: math.nan if worker.compile_ms is None else worker.compile_ms)
+    if not np.isnan(compiling).any():  # only runtimes that compile in their worker
+        metrics["latency/compile_ms"] = statistics.trial_estimate(compiling, "ms")
     absent: dict[str, str] = {}
     refused = figures.refused(name, plan.throughput_at)
     if refused is None:

@@ -102,6 +102,12 @@ METRICS: tuple[MetricInfo, ...] = (
         "latency/load_ms", "ms", "lower", "Loading the artifact in a fresh process, after the runtime's own import."
     ),
     MetricInfo(
+        "latency/compile_ms",
+        "ms",
+        "lower",
+        "Compiling in a fresh process for the headline batch size, before the first call; only where the runtime does.",
+    ),
+    MetricInfo(
         "latency/first_call_ms", "ms", "lower", "The first call of a fresh process, at the headline batch size."
     ),
     MetricInfo(

@@ -387,6 +387,8 @@ class WorkerReport:
         modules: Top-level modules that the worker had imported when its turns were over.
         cpus: CPUs that the kernel let the worker run on while it was measured.
         threads: The conditions' threads that it was started for; None where threads are not swept.
+        compile_ms: Compiling for the worker's first condition, after loading and before the first call; None for
+            runtimes that compile nothing in the worker.
     """
 
     arm: str
@@ -403,6 +405,7 @@ class WorkerReport:
     gpu: dict[str, float] = field(default_factory=dict)
     cpus: tuple[int, ...] = ()
     threads: int | None = None
+    compile_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

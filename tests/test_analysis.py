@@ -61,6 +61,16 @@ def test_speedup_is_the_inverse_of_the_ratio_with_its_bounds(found: dict[str, Ar
     assert speedup.low < 2.0 < speedup.high
 
 
+def test_compile_time_is_there_only_for_arms_that_compile() -> None:
+    measurement, protocol = measure(trials=6, rounds=2, batch_sizes=(1,))
+    workers = tuple(
+        replace(worker, compile_ms=9.0) if worker.arm == "twice" else worker for worker in measurement.workers
+    )
+    found = results(replace(measurement, workers=workers), protocol)
+    assert found["twice"].metrics["latency/compile_ms"].value == pytest.approx(9.0)
+    assert "latency/compile_ms" not in found["baseline"].metrics
+
+
 def test_cpu_time_has_an_estimate_of_its_own_beside_wall_time() -> None:
     arm = results(*measure(cpu=0.9))["twice"]
     ratio = arm.metrics["vs_baseline/cpu_ratio_p50"]

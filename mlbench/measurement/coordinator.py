@@ -288,6 +288,7 @@ class Coordinator:
                 trial=trial,
                 pid=live.handle.pid,
                 load_ms=live.said["load_ms"],
+                compile_ms=live.said.get("compile_ms"),
                 first_call_ms=live.said["first_call_ms"],
                 import_rss_mib=live.said["import_rss_mib"],
                 load_peak_mib=live.said["load_peak_mib"],

@@ -115,17 +115,28 @@ class Worker:
         load_ns = self._clock.now_ns() - start
         load_peak = memory_mib("VmHWM")
         prepared = self._pool(message)[0]
+        compile_ms = self._compile(prepared)
         start = self._clock.now_ns()
         result = self._session.run(prepared)
         first_call_ns = self._clock.now_ns() - start
         self._check(self._session.outputs(result), message["batch_size"])
         return {
             "load_ms": load_ns / 1e6,
+            "compile_ms": compile_ms,
             "first_call_ms": first_call_ns / 1e6,
             "load_peak_mib": load_peak,
             "cpus": sorted(os.sched_getaffinity(0)),
             "effective": self._session.effective(),
         }, {}
+
+    def _compile(self, prepared: Any) -> float | None:
+        """Milliseconds that the runtime compiled for this batch; None for one that compiles nothing here."""
+        compile_for: Callable[[Any], None] | None = getattr(self._loaded, "compile", None)
+        if compile_for is None:
+            return None
+        start = self._clock.now_ns()
+        compile_for(prepared)
+        return (self._clock.now_ns() - start) / 1e6
 
     def _check(self, outputs: tuple[npt.NDArray[Any], ...], rows: int) -> None:
         if not outputs:

@@ -25,6 +25,7 @@ _METRIC_NAMES = {
     "latency/p999_ms": "p99.9 latency",
     "latency/mean_ms": "mean latency",
     "latency/load_ms": "load time",
+    "latency/compile_ms": "compile time",
     "latency/first_call_ms": "first call",
     "throughput/samples_per_s": "throughput",
     "memory/peak_rss_mib": "peak memory",

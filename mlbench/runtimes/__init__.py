@@ -14,7 +14,11 @@ Batch = Mapping[str, npt.NDArray[Any]]
 
 
 class Session(Protocol):
-    """A loaded artifact, ready to answer."""
+    """A loaded artifact, ready to answer.
+
+    A session that compiles in this process may also have ``compile(prepared)``, called once before the first call:
+    what it takes is recorded as compile time, apart from loading and from the first call.
+    """
 
     def prepare(self, batch: Batch) -> Any:
         """Turn numpy inputs (first axis: items) into what ``run`` takes. Outside the clock."""

@@ -95,6 +95,8 @@ class DelayedSession:
         self._session = session
         self._percent = percent
         self._now_ns = now_ns
+        if hasattr(session, "compile"):
+            self.compile = session.compile
 
     def prepare(self, batch: Batch) -> Any:
         """As the wrapped session."""

@@ -1,4 +1,4 @@
-"""PyTorch: eager modules and TorchScript."""
+"""PyTorch: eager and compiled modules, exported programs, AOTInductor packages, TorchScript."""
 
 from __future__ import annotations
 
@@ -24,17 +24,20 @@ OPTIONS: Mapping[str, Option] = {
     "matmul_precision": Option("highest", ("highest", "high", "medium")),
     "channels_last": Option(default=False, values=(True, False)),
 }
+_MODULES = ("torch_module", "torch_tuned")
 
 
 class TorchRuntime:
-    """Serves ``torch_module`` (eager) and ``torchscript`` artifacts.
+    """Serves modules, exported programs (``pt2``), AOTInductor packages (``aoti``) and ``torchscript``.
+
+    A module is ``torch_module``, or ``torch_tuned`` with what its recipe says of precision, layout and compilation.
 
     Options: ``matmul_precision`` (``torch.set_float32_matmul_precision``; ``medium`` also takes linear layers to
     oneDNN, which matters on AMD) and ``channels_last`` (memory layout of the weights of eager modules).
     """
 
     name = "torch"
-    formats: tuple[str, ...] = ("torch_module", "torchscript")
+    formats: tuple[str, ...] = ("torch_module", "torch_tuned", "pt2", "aoti", "torchscript")
 
     def import_library(self) -> None:
         """Import torch, and what reads its weights."""
@@ -61,17 +64,33 @@ class TorchRuntime:
         torch.set_num_threads(settings.threads)
         _set_inter_threads(settings.inter_threads)
         torch.set_float32_matmul_precision(options["matmul_precision"])
-        if artifact.format == "torchscript":
-            if options["channels_last"]:
-                raise WorkerError("runtime.options: channels_last is for eager modules; a TorchScript graph is fixed")
-            module: Any = _load_script(artifact, settings.device)
-        else:
-            from mlbench.runtimes.torch_module import load_module
-
-            module = load_module(artifact).to(settings.device)
-            if options["channels_last"]:
-                module = module.to(memory_format=torch.channels_last)
+        if options["channels_last"] and artifact.format not in _MODULES:
+            raise WorkerError(f"runtime.options: channels_last is for modules; the graph of {artifact.format} is fixed")
+        module = _load(artifact, settings.device, options)
+        compilation = artifact.meta.get("compile")
+        if compilation is not None:
+            return CompiledSession(module, artifact, settings, options, compilation)
         return TorchSession(module, artifact, settings, options)
+
+
+def _load(artifact: Artifact, device: str, options: Mapping[str, Any]) -> Any:
+    """Whatever answers when called with the inputs."""
+    import torch
+
+    if artifact.format == "torchscript":
+        return _load_script(artifact, device)
+    if artifact.format in ("pt2", "aoti"):
+        from mlbench.runtimes.torch_programs import load_package, load_program
+
+        if device != "cpu":
+            raise WorkerError(f"{artifact.format} artifacts are built for the CPU, but runtime.device is {device}")
+        return (load_program if artifact.format == "pt2" else load_package)(artifact)
+    from mlbench.runtimes.torch_tuned import load_tuned
+
+    module = load_tuned(artifact).to(device)
+    if options["channels_last"]:
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    return module
 
 
 def _set_inter_threads(count: int) -> None:
@@ -138,7 +157,7 @@ class TorchSession:
         if isinstance(result, Mapping):
             result = tuple(result.values())
         tensors = result if isinstance(result, (tuple, list)) else (result,)
-        return tuple(tensor.detach().cpu().numpy() for tensor in tensors)
+        return tuple(_array(tensor) for tensor in tensors)
 
     def effective(self) -> dict[str, Scalar]:
         """What is really in force."""
@@ -154,20 +173,70 @@ class TorchSession:
             "inter_threads": torch.get_num_interop_threads(),
             "precision": self._precision(),
             "matmul_precision": torch.get_float32_matmul_precision(),
-            "channels_last": self._options["channels_last"],
+            "channels_last": self._channels_last(),
             "blas": blas.group(1) if blas else "unknown",
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         }
         if self._device == "cuda":
             found["gpu"] = torch.cuda.get_device_name()
+        autocast = self._artifact.meta.get("tuning", {}).get("autocast")
+        if autocast:
+            found["autocast"] = autocast
+        if self._artifact.format == "aoti":
+            found["compiled"] = "aot_inductor"
         if "quantized_engine" in self._artifact.meta:
             found["quantized_engine"] = torch.backends.quantized.engine
         return found
 
     def _precision(self) -> str:
-        """``int8`` where the recipe quantized, otherwise the dtypes of the floating-point weights."""
+        """What the recipe states (quantized layers are no longer plain weights), otherwise the weights' own types."""
+        from mlbench.runtimes.torch_tuned import weight_types
+
         stated = self._artifact.meta.get("precision")
         if stated is not None:
             return str(stated)
-        kinds = {str(weight.dtype).removeprefix("torch.") for weight in self._module.parameters()}
-        return ", ".join(sorted(kinds)) or "unknown"
+        return (weight_types(self._module) if hasattr(self._module, "parameters") else "") or "unknown"
+
+    def _channels_last(self) -> bool:
+        from mlbench.runtimes.torch_tuned import has_channels_last
+
+        return bool(self._options["channels_last"]) or (
+            hasattr(self._module, "parameters") and has_channels_last(self._module)
+        )
+
+
+class CompiledSession(TorchSession):
+    """A session whose module is compiled, in this process, for the first batch of each kind of shape."""
+
+    def __init__(
+        self,
+        module: Any,
+        artifact: Artifact,
+        settings: RuntimeSettings,
+        options: Mapping[str, Any],
+        compilation: Mapping[str, Any],
+    ) -> None:
+        from mlbench.runtimes.torch_programs import compile_module
+
+        super().__init__(module, artifact, settings, options)
+        self._compilation = compilation
+        self._module = compile_module(module, compilation)
+
+    def compile(self, prepared: tuple[torch.Tensor, ...]) -> None:
+        """Compile for a batch of this shape, which takes seconds, so that no call has to."""
+        self.run(prepared)
+
+    def effective(self) -> dict[str, Scalar]:
+        """What is really in force, and what was compiled so far."""
+        from mlbench.runtimes.torch_programs import compiled_facts
+
+        return {**super().effective(), **compiled_facts(), "freezing": self._compilation["freezing"]}
+
+
+def _array(tensor: torch.Tensor) -> npt.NDArray[np.generic]:
+    """A tensor for numpy, which has no bfloat16."""
+    import torch
+
+    tensor = tensor.detach().cpu()
+    array: npt.NDArray[np.generic] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return array

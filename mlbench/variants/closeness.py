@@ -17,9 +17,15 @@ Outputs = Callable[[dict[str, npt.NDArray[Any]]], tuple[npt.NDArray[np.generic],
 
 
 def require_close(
-    step: str, what: str, result: Outputs, reference: Outputs, validation: Split, tolerance: float
+    step: str,
+    what: str,
+    result: Outputs,
+    reference: Outputs,
+    validation: Split,
+    tolerance: float,
+    sizes: tuple[int, ...] = BATCH_SIZES,
 ) -> float:
-    """Largest absolute difference of any output over :data:`BATCH_SIZES` validation items.
+    """Largest absolute difference of any output, for batches of validation items.
 
     Args:
         step: Who asks, for the message.
@@ -28,12 +34,13 @@ def require_close(
         reference: Every output of what it was made from.
         validation: Where the items come from.
         tolerance: Largest allowed difference, as a share of the reference's largest value (at least 1).
+        sizes: Batch sizes.
 
     Raises:
         BuildError: It is too large or not a number, or a batch size is answered in another shape.
     """
     worst = 0.0
-    for size in BATCH_SIZES:
+    for size in sizes:
         inputs = first_rows(validation.inputs, size)
         for ours, theirs in zip(result(inputs), reference(inputs), strict=True):
             if ours.shape != theirs.shape:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +10,7 @@ from annotated_types import Gt, Le
 
 from mlbench.records import Artifact
 from mlbench.variants import BuildContext, Built
-from mlbench.variants.store import MANIFEST
+from mlbench.variants.files import take_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +37,7 @@ class Delay:
 
     def apply(self, artifact: Artifact, params: DelayParams, context: BuildContext, out: Path) -> Built:  # noqa: ARG002
         """The same files, hard-linked where the file system can; the runtime reads ``delay_percent`` from the meta."""
-        source = Path(artifact.path)
-        for file in sorted(path for path in source.rglob("*") if path.is_file()):
-            name = file.relative_to(source)
-            if name.as_posix() == MANIFEST:
-                continue
-            target = out / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(file, target)
-            except OSError:
-                shutil.copyfile(file, target)
+        take_over(artifact, out)
         percent = params.percent + artifact.meta.get("delay_percent", 0.0)
         return Built(
             artifact.format,

@@ -15,7 +15,7 @@ from mlbench.variants import BuildContext, Built
 from mlbench.variants.closeness import require_close
 from mlbench.variants.onnx_files import FILE, gained, operators, outputs_of, source_of
 
-_LOGGERS = ("onnxruntime", "onnx", "onnxslim", "optimum", "transformers", "root")
+_LOGGERS = ("onnxruntime", "onnx", "onnxslim", "optimum", "transformers", "torch", "torchao", "root")
 
 ModelType = Literal["bert", "bart", "clip", "gpt2", "t5", "vit"]
 

@@ -15,7 +15,7 @@ from mlbench.variants import BuildContext, Built
 from mlbench.variants.cpu import instruction_set
 from mlbench.variants.onnx_files import FILE, answer_of, operators
 
-_LOGGERS = ("optimum", "transformers", "onnxruntime", "root")
+_LOGGERS = ("optimum", "transformers", "onnxruntime", "torch", "torchao", "root")
 _CALIBRATION_BATCH = 32
 _WITHOUT_VNNI = ("avx2", "avx512")
 _HISTOGRAM_BINS = {"entropy": 128, "percentile": 2048}

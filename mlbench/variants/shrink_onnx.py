@@ -15,7 +15,7 @@ from mlbench.variants import BuildContext, Built
 from mlbench.variants.closeness import require_finite
 from mlbench.variants.onnx_files import FILE, answer_of, operators, source_of
 
-_LOGGERS = ("onnxruntime", "onnx", "root")
+_LOGGERS = ("onnxruntime", "onnx", "torch", "torchao", "root")
 
 
 @dataclass(frozen=True, slots=True)

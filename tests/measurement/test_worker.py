@@ -97,6 +97,13 @@ def test_load_and_first_call_are_timed_apart(setup: Setup) -> None:
     assert header["load_peak_mib"] > 0
 
 
+def test_compiling_is_timed_apart_where_there_is_any(setup: Setup) -> None:
+    assert setup.load()["compile_ms"] is None
+    setup.session.compile = lambda prepared: setup.clock.advance(9_000_000)
+    header = setup.load()
+    assert (header["load_ms"], header["compile_ms"], header["first_call_ms"]) == (7.0, 9.0, 0.25)
+
+
 def test_the_cpus_are_what_the_kernel_says(setup: Setup) -> None:
     assert setup.load()["cpus"] == sorted(os.sched_getaffinity(0))
 

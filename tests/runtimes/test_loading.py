@@ -35,7 +35,7 @@ def test_the_format_chooses_the_runtime(artifact_format: str, name: str) -> None
         (
             "onnx",
             RuntimeSettings("torch"),
-            "'torch' does not serve onnx artifacts; it serves torch_module, torchscript",
+            "'torch' does not serve onnx artifacts; it serves torch_module, torch_tuned, pt2, aoti, torchscript",
         ),
         ("onnx", RuntimeSettings("onnxruntme"), "unknown runtime 'onnxruntme'; did you mean onnxruntime?"),
     ],
@@ -154,6 +154,10 @@ def test_the_wrapper_hides_nothing_else() -> None:
     assert session.prepare("x") == "x"
     assert session.outputs("y") == ("y",)
     assert session.effective() == {"runtime": "fake", "delay_percent": 10.0}
+    assert not hasattr(session, "compile")
+    compiling = Calls(Ticking(1), iter([]))
+    compiling.compile = print
+    assert DelayedSession(compiling, 10.0, Ticking(1)).compile is print
 
 
 def test_an_artifact_says_by_itself_that_it_is_delayed(

@@ -97,3 +97,14 @@ class Attentive(nn.Module):
 
 def attentive() -> nn.Module:
     return Attentive()
+
+
+def loud() -> nn.Module:
+    """Weights beyond the largest number of float16."""
+    layer = nn.Linear(64, 10)
+    nn.init.constant_(layer.weight, 1e6)
+    return nn.Sequential(nn.Flatten(), layer)
+
+
+def bare() -> nn.Module:
+    return nn.Flatten()

@@ -52,9 +52,8 @@ def test_sound_recipes_have_no_problems() -> None:
 
 
 def test_an_unknown_step() -> None:
-    assert problems(("export_onx", {})) == [
-        "variant 'arm': step 1: unknown step 'export_onx'; did you mean export_onnx?"
-    ]
+    (said,) = problems(("export_onx", {}))
+    assert said.startswith("variant 'arm': step 1: unknown step 'export_onx'; did you mean export_onnx")
 
 
 def test_what_an_unknown_step_makes_is_not_held_against_the_next() -> None:
@@ -125,7 +124,10 @@ def test_advice_names_only_what_is_installed(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_runtime_that_does_not_serve_the_result() -> None:
     assert problems(EXPORT, name="torch") == [
-        "variant 'arm': runtime: 'torch' does not serve onnx artifacts; it serves torch_module, torchscript"
+        (
+            "variant 'arm': runtime: 'torch' does not serve onnx artifacts; "
+            "it serves torch_module, torch_tuned, pt2, aoti, torchscript"
+        )
     ]
     assert problems(name="tensorrt")[0].startswith("variant 'arm': runtime: unknown runtime 'tensorrt'")
 

@@ -45,5 +45,5 @@ def test_files_are_copied_where_they_cannot_be_linked(
     def no_links(source: Path, target: Path) -> None:
         raise OSError("not on this file system")
 
-    monkeypatch.setattr("mlbench.variants.delay.os.link", no_links)
+    monkeypatch.setattr("mlbench.variants.files.os.link", no_links)
     assert built({"name": "delay", "percent": 11}).meta["delay_percent"] == 11

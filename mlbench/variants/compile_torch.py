@@ -1,0 +1,284 @@
+"""Compiled torch: in the worker (``torch.compile``), as an exported program, or ahead of time (AOTInductor)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Gt
+
+from mlbench.errors import BuildError
+from mlbench.records import Artifact
+from mlbench.variants import BuildContext, Built
+from mlbench.variants.closeness import BATCH_SIZES, require_close
+from mlbench.variants.files import take_over
+from mlbench.variants.served import served
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_LOGGERS = ("torch",)
+_PROGRAM = "model.pt2"
+_EXACT, _ROUNDED = 1e-3, 5e-2  # float32 reordered; types of 8 to 11 significant bits
+
+
+@dataclass(frozen=True, slots=True)
+class CompileParams:
+    """How inductor compiles.
+
+    Attributes:
+        freezing: Weights become constants of the compiled code, packed for the processor; more memory, faster
+            convolutions.
+        dynamic: false compiles anew for every batch size, true once for all; null is torch's own way, which compiles
+            for the first size, and at the second one for all others.
+        tolerance: Largest allowed difference to the source's outputs, as a share of the largest of them (at least 1);
+            null is 0.001, or 0.05 where the arithmetic has fewer bits than float32.
+    """
+
+    freezing: bool = False
+    dynamic: bool | None = None
+    tolerance: Annotated[float, Gt(0)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportTorchParams:
+    """How exact the result must be.
+
+    Attributes:
+        tolerance: As for ``compile``.
+    """
+
+    tolerance: Annotated[float, Gt(0)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AotInductorParams:
+    """Where the package is to run, and how exact the result must be.
+
+    Attributes:
+        cpu: Vector instructions that are compiled for, in torch's words; ``auto`` is this CPU's, and no other can be.
+        tolerance: As for ``compile``.
+    """
+
+    cpu: str = "auto"
+    tolerance: Annotated[float, Gt(0)] | None = None
+
+
+class Compile:
+    """Marks a module to be compiled by ``torch.compile`` when it is loaded, in one graph or not at all.
+
+    Building it compiles once, which proves that it works here and fills inductor's cache on disk. Every worker then
+    compiles before its first call; the time is recorded apart.
+    """
+
+    name = "compile"
+    version = 1
+    params: type[Any] = CompileParams
+    accepts: tuple[str, ...] = ("torch_module", "torch_tuned")
+    produces: str | None = "torch_tuned"
+    libraries: tuple[str, ...] = ("torch",)
+    reads_data = True
+
+    def resolve(self, params: CompileParams, context: BuildContext) -> CompileParams:  # noqa: ARG002 - protocol
+        """Nothing depends on the machine, besides that it must have a compiler.
+
+        Raises:
+            BuildError: There is no C++ compiler.
+        """
+        _require_compiler()
+        return params
+
+    def apply(self, artifact: Artifact, params: CompileParams, context: BuildContext, out: Path) -> Built:
+        """Take the files over, compile, compare.
+
+        Raises:
+            BuildError: The compiler's own message, or the outputs differ by more than the tolerance.
+        """
+        import time
+
+        from torch._dynamo.utils import counters
+
+        from mlbench.runtimes.torch_programs import COMPILE
+
+        take_over(artifact, out)
+        compilation = {"freezing": params.freezing, "dynamic": params.dynamic}
+        built = Built("torch_tuned", artifact.entry, {}, {**artifact.meta, COMPILE: compilation})
+        graphs, begin = counters["stats"]["unique_graphs"], time.perf_counter()
+        sizes = BATCH_SIZES if params.dynamic is not False else (BATCH_SIZES[0], BATCH_SIZES[-1])
+        difference = _difference(self.name, "compiled", artifact, built, context, out, params.tolerance, sizes)
+        built.changed.update(
+            {
+                "graphs": counters["stats"]["unique_graphs"] - graphs,
+                "compile_and_check_s": round(time.perf_counter() - begin, 3),
+                "checked_batch_sizes": list(sizes),
+                "max_abs_diff": difference,
+            }
+        )
+        return built
+
+
+class ExportTorch:
+    """``torch.export``: one traced graph with a free batch axis, without Python code, saved as ``.pt2``."""
+
+    name = "export_torch"
+    version = 1
+    params: type[Any] = ExportTorchParams
+    accepts: tuple[str, ...] = ("torch_module", "torch_tuned")
+    produces: str | None = "pt2"
+    libraries: tuple[str, ...] = ("torch",)
+    reads_data = True
+
+    def resolve(self, params: ExportTorchParams, context: BuildContext) -> ExportTorchParams:  # noqa: ARG002 - protocol
+        """Nothing depends on the machine."""
+        return params
+
+    def apply(self, artifact: Artifact, params: ExportTorchParams, context: BuildContext, out: Path) -> Built:
+        """Trace, save, compare.
+
+        Raises:
+            BuildError: The exporter's own message, or the outputs differ by more than the tolerance.
+        """
+        import torch
+
+        from mlbench.runtimes.torch_programs import COMPILE
+        from mlbench.runtimes.torch_tuned import load_tuned
+        from mlbench.variants.quiet import quiet
+
+        if COMPILE in artifact.meta:
+            raise BuildError(self.name, "a module that is compiled when it is loaded cannot be exported; compile last")
+        module = load_tuned(artifact)
+        with quiet(*_LOGGERS) as captured:
+            try:
+                program = exported(module, artifact, context)
+                torch.export.save(program, out / _PROGRAM)
+            except Exception as error:  # the exporter's errors have no common base
+                said = captured.last()
+                raise BuildError(self.name, f"{error}{f' (before that: {said})' if said else ''}") from error
+        built = Built("pt2", _PROGRAM, {}, _carried(artifact))
+        difference = _difference(self.name, "exported", artifact, built, context, out, params.tolerance)
+        built.changed.update(
+            {
+                "nodes": len(program.graph.nodes),
+                "checked_batch_sizes": list(BATCH_SIZES),
+                "max_abs_diff": difference,
+            }
+        )
+        return built
+
+
+class AotInductor:
+    """An exported program compiled ahead of time to a shared library; loading it needs neither compiler nor factory."""
+
+    name = "aot_inductor"
+    version = 1
+    params: type[Any] = AotInductorParams
+    accepts: tuple[str, ...] = ("pt2",)
+    produces: str | None = "aoti"
+    libraries: tuple[str, ...] = ("torch",)
+    reads_data = True
+
+    def resolve(self, params: AotInductorParams, context: BuildContext) -> AotInductorParams:  # noqa: ARG002 - protocol
+        """This CPU's vector instructions by name.
+
+        Raises:
+            BuildError: Another CPU is asked for, or there is no C++ compiler.
+        """
+        import torch
+
+        _require_compiler(self.name)
+        own = torch.backends.cpu.get_cpu_capability()
+        if params.cpu not in ("auto", own):
+            raise BuildError(self.name, f"cpu is {params.cpu}, but only this CPU's {own} can be compiled for here")
+        return replace(params, cpu=own)
+
+    def apply(self, artifact: Artifact, params: AotInductorParams, context: BuildContext, out: Path) -> Built:
+        """Compile and compare.
+
+        Raises:
+            BuildError: The compiler's own message, or the outputs differ by more than the tolerance.
+        """
+        import torch
+        import torch._inductor
+
+        from mlbench.runtimes.torch_programs import COMPILE, CPU_CAPABILITY
+        from mlbench.runtimes.torch_tuned import weight_types
+        from mlbench.variants.quiet import quiet
+
+        if COMPILE in artifact.meta:
+            raise BuildError(self.name, "the program is compiled when it is loaded already; leave compile out")
+        program = torch.export.load(Path(artifact.path) / artifact.entry)
+        with quiet(*_LOGGERS) as captured, torch.no_grad():
+            try:
+                torch._inductor.aoti_compile_and_package(program, package_path=str(out / _PROGRAM))  # noqa: SLF001
+            except Exception as error:  # inductor's errors have no common base
+                said = captured.last()
+                raise BuildError(self.name, f"{error}{f' (before that: {said})' if said else ''}") from error
+        precision = artifact.meta.get("precision") or weight_types(program.module())
+        meta = {**_carried(artifact), "precision": precision, CPU_CAPABILITY: params.cpu}
+        built = Built("aoti", _PROGRAM, {}, meta)
+        difference = _difference(self.name, "compiled", artifact, built, context, out, params.tolerance)
+        built.changed.update({"checked_batch_sizes": list(BATCH_SIZES), "max_abs_diff": difference})
+        return built
+
+
+def exported(module: nn.Module, artifact: Artifact, context: BuildContext) -> Any:
+    """The module as an exported program, traced on two training items, with the artifact's free axes free."""
+    import inspect
+
+    import torch
+
+    from mlbench.variants.closeness import first_rows
+
+    rows = first_rows(context.workload.data.train.inputs, 2)
+    example = tuple(torch.from_numpy(rows[spec.name].copy()) for spec in artifact.inputs)
+    batch = torch.export.Dim("batch")
+    axes: tuple[Any, ...] = tuple(
+        {axis: batch if axis == 0 else torch.export.Dim.AUTO for axis, size in enumerate(spec.shape) if size is None}
+        for spec in artifact.inputs
+    )
+    parameters = inspect.signature(module.forward).parameters.values()
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        axes = (axes,)
+    with torch.no_grad():
+        return torch.export.export(module, example, dynamic_shapes=axes)
+
+
+def _require_compiler(step: str = Compile.name) -> None:
+    from mlbench.errors import WorkerError
+    from mlbench.runtimes.torch_programs import require_compiler
+
+    try:
+        require_compiler()
+    except WorkerError as error:
+        raise BuildError(step, str(error)) from error
+
+
+def _carried(artifact: Artifact) -> dict[str, Any]:
+    """What a runtime wants to know of a graph: how its arithmetic was chosen."""
+    return {key: artifact.meta[key] for key in ("tuning", "precision") if key in artifact.meta}
+
+
+def _difference(
+    step: str,
+    what: str,
+    artifact: Artifact,
+    built: Built,
+    context: BuildContext,
+    out: Path,
+    tolerance: float | None,
+    sizes: tuple[int, ...] = BATCH_SIZES,
+) -> float:
+    from mlbench.variants.quiet import quiet
+
+    if tolerance is None:
+        tuning = artifact.meta.get("tuning", {})
+        exact = tuning.get("weights", "float32") == "float32" and not tuning.get("autocast")
+        tolerance = _EXACT if exact and "precision" not in artifact.meta else _ROUNDED
+    validation = context.workload.data.validation
+    with (
+        quiet(*_LOGGERS),
+        served(artifact, None, context, out) as source,
+        served(artifact, built, context, out) as result,
+    ):
+        return require_close(step, what, result, source, validation, tolerance, sizes)
