@@ -1,0 +1,217 @@
+"""The scripts under benchmarks/: that they run, on a network of no size, and that they say what was measured."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from fakes import make_arm
+from onnx import TensorProto, helper, numpy_helper
+
+from mlbench.config import ProtocolConfig, ScenarioConfig
+from mlbench.measurement.alone import disturbance
+from mlbench.measurement.plan import make_plan
+from mlbench.records import Arm, Artifact, Measurement, RuntimeSettings, TensorSpec, Turn, WorkerReport
+from mlbench.runtimes.torch_module import WEIGHTS, save_module
+from mlbench.statistics import compare
+from mlbench.workloads.nets import digits_cnn
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import long_runs  # noqa: E402
+import overhead  # noqa: E402
+import shared  # noqa: E402
+
+IMAGE, LOGITS = TensorSpec("image", "float32", (None, 1, 8, 8)), TensorSpec("logits", "float32", (None, 10))
+INPUTS = {"image": np.random.default_rng(0).random((20, 1, 8, 8), dtype=np.float32)}
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Arm:
+    args = {"widths": [8, 8, 8], "hidden": 16}
+    factory, out = "mlbench.workloads.nets:digits_cnn", tmp_path / "module"
+    out.mkdir()
+    meta = save_module(digits_cnn(**args).eval(), out, factory, args)
+    artifact = Artifact("0" * 64, "torch_module", str(out), WEIGHTS, (IMAGE,), (LOGITS,), 0, meta=meta)
+    return replace(make_arm("baseline", "baseline"), artifact=artifact, settings=RuntimeSettings())
+
+
+def graph(name: str, path: Path) -> Arm:
+    """One linear layer on the flattened image."""
+    model = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["image"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weight"], ["logits"]),
+        ],
+        "linear",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 8, 8])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])],
+        [numpy_helper.from_array(np.ones((64, 10), dtype=np.float32), "weight")],
+    )
+    onnx.save(helper.make_model(model, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), path)
+    artifact = Artifact("2" * 64, "onnx", str(path.parent), path.name, (IMAGE,), (LOGITS,), 0)
+    return replace(make_arm(name), artifact=artifact, settings=RuntimeSettings())
+
+
+def workload() -> Any:
+    test = SimpleNamespace(inputs=INPUTS)
+    return SimpleNamespace(info=SimpleNamespace(name="small"), data=SimpleNamespace(test=test))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# shared
+
+
+def test_a_report_is_kept_between_its_markers_and_nowhere_else(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    readme = tmp_path / "README.md"
+    text = "a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb\n<!-- y: begin -->\nkept\n<!-- y: end -->\n"
+    readme.write_text(text)
+    shared.finish("x", "new\n", write=False, readme=readme)
+    assert readme.read_text() == text
+    for report in ("first", "new"):
+        shared.finish("x", report, write=True, readme=readme)
+    assert readme.read_text() == text.replace("old", "\nnew\n")
+    assert capsys.readouterr().out == "new\n\nfirst\nnew\n"
+    with pytest.raises(ValueError, match="markers of 'z'"):
+        shared.finish("z", "new", write=True, readme=readme)
+
+
+@pytest.mark.parametrize("script", ["overhead", "long_runs"])
+def test_every_script_has_a_place_for_its_report_and_is_described(script: str) -> None:
+    text = (BENCHMARKS / "README.md").read_text()
+    assert f"| `{script}.py` |" in text
+    begin, end = text.index(f"<!-- {script}: begin -->"), text.index(f"<!-- {script}: end -->")
+    assert begin < end
+
+
+def test_two_things_that_should_be_the_same_are_told_in_words() -> None:
+    spread = np.array([-1, 1, -1, 1, -1, 1]) / 1000
+    say = [shared.within(compare(shift + spread, metric="p50", margin=0.02)) for shift in (0.0, 0.1, 0.0195)]
+    assert say[0] == "yes, within 2 %"
+    assert say[1] == "no, +10.5 %"
+    assert say[2].startswith("no, +2.0 %")
+    assert shared.within(compare(spread[:3], metric="p50", margin=0.02)).startswith("not shown: 3 trials")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# overhead
+
+
+def test_overhead_runs_and_reports(
+    module: Arm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    seen: list[Measurement] = []
+    measure = overhead.against_bare_loop
+    monkeypatch.setattr(overhead, "arms", lambda _overrides: (workload(), [module]))
+    monkeypatch.setattr(overhead, "against_bare_loop", lambda *args: seen.append(measure(*args)) or seen[0])
+    overhead.main(["--trials", "1", "--rounds", "4", "--warmup-seconds", "0", "--no-study"])
+    said = capsys.readouterr().out
+    assert "harness cost per timed call of an empty model" in said
+    assert "not asked: a call takes less than 1 ms" in said  # this network is that small
+    (measured,) = seen
+    assert disturbance(measured.turns) == ""
+    for arm in (overhead.BARE, overhead.HARNESS):
+        turns = [turn for turn in measured.turns if turn.arm == arm]
+        assert len(turns) == 4
+        assert all((len(turn.discarded_ns), len(turn.values_ns())) == (2, 10) for turn in turns)
+        assert all(0 < turn.wall_ns <= turn.end_ns - turn.start_ns for turn in turns)
+        assert all(turn.cpu_ns > 0 for turn in turns)
+    assert len({worker.cpus for worker in measured.workers}) == 1
+    assert all("coordinator_ms" in turn.hardware for turn in measured.turns)
+
+
+def test_the_bare_loop_gets_the_batches_of_a_worker() -> None:
+    batches = overhead.pool(np.arange(5), 2)
+    assert [batch.tolist() for batch in batches] == [[0, 1], [2, 3], [4, 0], [1, 2], [3, 4], [0, 1], [2, 3], [4, 0]]
+
+
+def test_shares_of_wall_time_are_added_up_by_hand() -> None:
+    second = 1_000_000_000
+    plan = make_plan(["a"], "a", ScenarioConfig(batch_sizes=(1,)), ProtocolConfig(trials=2, rounds=2), 0)
+
+    def turn(trial: int, number: int, start: float) -> Turn:
+        window = (int(start * second), int((start + 1.5) * second))
+        calls = (np.array([second // 2]), np.array([second // 2]))
+        return Turn(trial, number, 0, "a", 1, *window, second, second, *calls)
+
+    turns = (turn(0, 0, 10), turn(0, 1, 12), turn(1, 0, 20), turn(1, 1, 22))
+    workers = tuple(
+        WorkerReport("a", trial, 1, 1.0, 1.0, 1.0, 1.0, {}, np.array([second, second])) for trial in range(2)
+    )
+    measured = Measurement(plan, turns, workers, ())
+    phases = {"Reading": 1.0, "Preparing": 1.0, "Building": 3.0, "Measuring": 20.0, "Deciding": 0.5, "Publishing": 2.0}
+    found = {name: 40 * share for name, share in overhead.shares(measured, phases, 40.0).items()}
+    assert found == pytest.approx(
+        {
+            "model calls": 4.0,
+            "warm-up": 4.0,
+            "passing the turn": 3.0,  # two trials from 10 to 13.5 and from 20 to 23.5, less the calls
+            "starting, importing, loading and ending workers": 9.0,
+            "reading the data, preparing, artifacts from the cache": 5.0,
+            "analysis": 0.5,
+            "publishing to MLflow": 2.0,
+            "everything else": 12.5,
+        }
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# long runs
+
+
+def test_long_runs_run_and_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    pair = [graph("a", tmp_path / "a.onnx"), graph("b", tmp_path / "b.onnx")]
+    monkeypatch.setattr(long_runs, "arms", lambda _overrides: (workload(), pair))
+    small = ["--trials", "1", "--rounds", "2", "--calls", "3", "--threads", "1", "--warmup-seconds", "0"]
+    long_runs.main(small)
+    said = capsys.readouterr().out
+    for way in (long_runs.LONG, long_runs.PLAN, long_runs.ALTERNATION):
+        assert f"| {way} |" in said
+    assert "1 thread, turns of the plan were measured in one trial only: nothing can be concluded" in said
+
+
+class Known(long_runs.Experiment):
+    """Measures nothing: an arm takes its factor, and in an alternation the second one a tenth more."""
+
+    def _measure(self, chosen: Sequence[Arm], protocol: ProtocolConfig) -> Sequence[Turn]:
+        self.asked = [*getattr(self, "asked", []), (tuple(arm.name for arm in chosen), protocol)]
+        alternating = protocol.calls == 1
+        turns = []
+        for number in range(protocol.rounds):
+            for position, arm in enumerate(chosen):
+                typical = {"a": 1e6, "b": 2e6}[arm.name] * (1.1 if alternating and arm.name == "b" else 1.0)
+                timed = np.full(protocol.calls, int(typical * np.exp(self._random.normal(0, 0.002))))
+                wall = int(timed.sum())
+                turns.append(Turn(0, number, position, arm.name, 1, 0, wall, wall, wall, np.zeros(0, int), timed))
+        return turns
+
+
+def test_known_ratios_come_out_and_the_conclusion_follows_from_them() -> None:
+    pair = [make_arm("a"), make_arm("b")]
+    experiment = Known(pair, INPUTS, 1, ProtocolConfig(rounds=10, calls=10))
+    found = experiment.run(8)
+    assert {way: np.exp(values.mean()) for way, values in found.items()} == pytest.approx(
+        {long_runs.LONG: 2.0, long_runs.PLAN: 2.0, long_runs.ALTERNATION: 2.2}, rel=0.01
+    )
+    said = long_runs.section(2, found, pair)
+    assert "At 2 threads, turns of the plan are consistent with long runs" in said
+    assert "| no, +1" in said  # the alternation
+    swapped = {**found, long_runs.PLAN: found[long_runs.ALTERNATION]}
+    assert "NOT consistent with long runs" in long_runs.section(2, swapped, pair)
+
+
+def test_every_way_makes_the_same_number_of_timed_calls() -> None:
+    experiment = Known([make_arm("a"), make_arm("b")], INPUTS, 1, ProtocolConfig(rounds=10, calls=10))
+    experiment.run(1)
+    assert all(protocol.rounds * protocol.calls == 100 for _, protocol in experiment.asked)
+    assert sorted(names for names, _ in experiment.asked) == [("a",), ("a", "b"), ("a", "b"), ("b",)]
