@@ -31,6 +31,7 @@ PREFIXES = {
     "quality": "Predictions on the test set, through the same runtime that was timed.",
     "agreement": "The arm's outputs against the baseline's, on the same test items. Absent for the baseline.",
     "memory": "Of the arm's own worker process, which holds one runtime and one artifact.",
+    "model": "Of the artifact's files. Absent where a format does not show its weights.",
     "cpu": "Of the arm's own worker process, over its timed calls.",
     "gpu": "Only where an NVIDIA GPU is there and the probe `gpu` is on.",
     "energy": "Only where the machine has a counter: NVML or RAPL. The source is in the tag `mlbench.energy.source`.",

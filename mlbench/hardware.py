@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlbench import statistics
-from mlbench.records import Arm, Estimate, Turn, WorkerReport
+from mlbench.records import Arm, Artifact, Estimate, Turn, WorkerReport
 
 PEAK_MEMORY = "memory/peak_rss_mib"
 _MIB = 1 << 20
@@ -54,6 +54,7 @@ def hardware(
     """
     found = Found()
     _memory(found, arm, headline, workers)
+    _model(found, arm.artifact)
     _cpu(found, headline)
     _gpu(found, largest)
     _energy(found, headline)
@@ -100,11 +101,25 @@ def _per_second(trials: Trials, name: str) -> list[float | None]:
 def _memory(found: Found, arm: Arm, headline: Trials, workers: Sequence[WorkerReport]) -> None:
     found.add(PEAK_MEMORY, "MiB", [max(worker.peak_mib.values()) for worker in workers])
     found.add("memory/load_peak_mib", "MiB", [worker.load_peak_mib for worker in workers])
+    found.add("memory/load_rss_mib", "MiB", [worker.load_rss_mib for worker in workers])
+    unshared = "the kernel does not tell which pages are unshared (/proc/self/smaps_rollup)"
+    found.add("memory/load_uss_mib", "MiB", [worker.load_uss_mib for worker in workers], unshared)
     found.add("memory/rss_mib", "MiB", _median(headline, _read("rss_mib")))
     found.add("memory/import_rss_mib", "MiB", [worker.import_rss_mib for worker in workers])
     found.metrics["memory/disk_mib"] = Estimate(
         arm.artifact.size_bytes / _MIB, n=1, unit="MiB", method="bytes of the files"
     )
+
+
+def _model(found: Found, artifact: Artifact) -> None:
+    """Exact facts of the files."""
+    reason = artifact.uncounted or "the weights were not counted"
+    if artifact.parameters is None or artifact.nonzero is None:
+        found.absent |= dict.fromkeys(("model/parameters", "model/nonzero_pct"), reason)
+        return
+    share = 100.0 * artifact.nonzero / artifact.parameters
+    found.metrics["model/parameters"] = Estimate(artifact.parameters, n=1, method="counted in the files")
+    found.metrics["model/nonzero_pct"] = Estimate(share, n=1, unit="%", method="counted in the files")
 
 
 def _cpu(found: Found, headline: Trials) -> None:

@@ -132,11 +132,22 @@ METRICS: tuple[MetricInfo, ...] = (
     MetricInfo(
         "memory/import_rss_mib", "MiB", "lower", "Resident memory after the runtime's import, before the artifact."
     ),
+    MetricInfo("memory/load_rss_mib", "MiB", "lower", "Resident memory of the worker after loading the artifact."),
+    MetricInfo(
+        "memory/load_uss_mib",
+        "MiB",
+        "lower",
+        "The part of it that no other process shares (USS), read once per worker.",
+    ),
     MetricInfo(
         "memory/rss_mib", "MiB", "lower", "Resident memory of the worker right after turns at the headline batch size."
     ),
     MetricInfo("memory/gpu_peak_mib", "MiB", "lower", "Largest GPU memory of the worker seen after its turns (NVML)."),
     MetricInfo("memory/disk_mib", "MiB", "lower", "Size of all files that serving needs.", exact=True),
+    MetricInfo(
+        "model/parameters", "", "lower", "Weights in the artifact's files, whatever their precision.", exact=True
+    ),
+    MetricInfo("model/nonzero_pct", "%", "none", "Share of these weights that are not zero.", exact=True),
     MetricInfo("cpu/utilization_pct", "%", "none", "CPU time over wall time of timed calls; 100 is one whole CPU."),
     MetricInfo(
         "cpu/time_per_call_ms", "ms", "lower", "CPU time of the worker process per call at the headline batch size."

@@ -113,6 +113,8 @@ class Artifact:
         steps: What was done, in order.
         meta: What the runtime needs besides the files (for ``torch_module``: ``factory`` and ``args``);
             ``delay_percent`` when the ``delay`` step was applied.
+        parameters, nonzero: Weights, and how many of them are not zero; None where they were not counted.
+        uncounted: Why not.
     """
 
     digest: str
@@ -124,6 +126,9 @@ class Artifact:
     size_bytes: int
     steps: tuple[StepRecord, ...] = ()
     meta: dict[str, Any] = field(default_factory=dict)
+    parameters: int | None = None
+    nonzero: int | None = None
+    uncounted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +386,8 @@ class WorkerReport:
         first_call_ms: The first call, at the worker's first condition.
         import_rss_mib: Resident memory after importing the runtime, before the artifact: the runtime's floor.
         load_peak_mib: Peak resident memory (the kernel's high-water mark) after loading.
+        load_rss_mib, load_uss_mib: Resident memory after loading, and the part that no other process shares; None
+            where they were not read.
         peak_mib: Peak resident memory after the turns of each condition, by :attr:`ConditionKey.short`.
         warmup_ns: Warm-up calls at the worker's first condition, in order; never analysed.
         effective: What is really in force: runtime version, threads, providers, precision, device.
@@ -406,6 +413,8 @@ class WorkerReport:
     cpus: tuple[int, ...] = ()
     threads: int | None = None
     compile_ms: float | None = None
+    load_rss_mib: float | None = None
+    load_uss_mib: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

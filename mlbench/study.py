@@ -66,6 +66,7 @@ from mlbench.tracking import (
 from mlbench.tracking.names import redact
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
+from mlbench.variants.weights import counted
 from mlbench.workloads import Data, Workload
 from mlbench.workloads.prepare import prepare, read_data
 
@@ -179,7 +180,7 @@ def _build_arms(
 
 
 def _arm(recipe: Recipe, role: Role, workload: Workload, store: Store, step: Callable[[str], None]) -> Arm:
-    return Arm(recipe.name, role, recipe, build(recipe, workload, store, step), recipe.runtime)
+    return Arm(recipe.name, role, recipe, counted(build(recipe, workload, store, step)), recipe.runtime)
 
 
 def _within_budget(

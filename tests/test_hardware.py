@@ -107,3 +107,21 @@ def test_gpu_figures_are_averaged_and_memory_is_the_peak() -> None:
     assert metrics["gpu/power_w"].value == pytest.approx(70.0)
     assert metrics["memory/gpu_peak_mib"].value == pytest.approx(300.0)
     assert "gpu/utilization_pct" in absent
+
+
+def test_loading_has_resident_and_unshared_memory() -> None:
+    metrics, _ = found(load_rss_mib=40.0, load_uss_mib=25.0)
+    assert metrics["memory/load_rss_mib"].value == pytest.approx(40.0)
+    assert metrics["memory/load_uss_mib"].value == pytest.approx(25.0)
+    _, absent = found(load_rss_mib=40.0)
+    assert "smaps_rollup" in absent["memory/load_uss_mib"]
+
+
+def test_weights_are_exact_or_absent_with_the_artifacts_own_reason() -> None:
+    dense = replace(ARM, artifact=replace(ARM.artifact, parameters=400, nonzero=100))
+    metrics, _ = found(arm=dense)
+    assert (metrics["model/parameters"].value, metrics["model/nonzero_pct"].value) == (400, 25.0)
+    hidden = replace(ARM, artifact=replace(ARM.artifact, uncounted="compiled"))
+    metrics, absent = found(arm=hidden)
+    assert "model/parameters" not in metrics
+    assert absent["model/nonzero_pct"] == "compiled"

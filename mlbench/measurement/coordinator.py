@@ -292,6 +292,8 @@ class Coordinator:
                 first_call_ms=live.said["first_call_ms"],
                 import_rss_mib=live.said["import_rss_mib"],
                 load_peak_mib=live.said["load_peak_mib"],
+                load_rss_mib=live.said["load_rss_mib"],
+                load_uss_mib=live.said["load_uss_mib"],
                 peak_mib=dict(live.peak_mib),
                 warmup_ns=live.warmup_ns,
                 cpus=tuple(live.said["cpus"]),

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from mlbench.errors import MlbenchError, WorkerError
 from mlbench.measurement.clock import Clock, MonotonicClock
 from mlbench.measurement.cpus import pin
+from mlbench.measurement.memory import memory_mib, unique_mib
 from mlbench.measurement.wire import Arrays, Channel, ChannelClosedError, artifact_from_dict, settings_from_dict
 from mlbench.runtimes.loading import open_session, runtime_for
 
@@ -32,20 +33,8 @@ if TYPE_CHECKING:
     FindRuntime = Callable[[str, RuntimeSettings], Runtime]
 
 POOL = 8  # different batches of one size that the calls of a turn go through, the same ones for every arm
-_KIB_PER_MIB = 1024
 
 Reply = tuple[dict[str, Any], Arrays]
-
-
-def memory_mib(field: str, status: Path = Path("/proc/self/status")) -> float:
-    """``VmRSS`` or ``VmHWM`` of this process in MiB, as the kernel states it.
-
-    ``VmHWM`` starts afresh with the process image; ``ru_maxrss`` would be inherited from the parent across exec.
-    """
-    for line in status.read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) / _KIB_PER_MIB
-    raise WorkerError(f"{status} has no {field}: peak memory cannot be read on this system")
 
 
 def timed_calls(
@@ -113,7 +102,11 @@ class Worker:
         start = self._clock.now_ns()
         self._session = open_session(artifact, settings, self._find_runtime)
         load_ns = self._clock.now_ns() - start
-        load_peak = memory_mib("VmHWM")
+        loaded = {
+            "load_peak_mib": memory_mib("VmHWM"),
+            "load_rss_mib": memory_mib("VmRSS"),
+            "load_uss_mib": unique_mib(),  # walks all mappings: here, where nothing is timed, and never again
+        }
         prepared = self._pool(message)[0]
         compile_ms = self._compile(prepared)
         start = self._clock.now_ns()
@@ -124,7 +117,7 @@ class Worker:
             "load_ms": load_ns / 1e6,
             "compile_ms": compile_ms,
             "first_call_ms": first_call_ns / 1e6,
-            "load_peak_mib": load_peak,
+            **loaded,
             "cpus": sorted(os.sched_getaffinity(0)),
             "effective": self._session.effective(),
         }, {}

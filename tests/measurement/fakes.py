@@ -65,7 +65,13 @@ class FakeHandle:
         if command == "import":
             return {"import_rss_mib": 50.0}, {}
         if command == "load":
-            figures = {"load_ms": 5.0, "first_call_ms": 3.0, "load_peak_mib": 60.0}
+            figures = {
+                "load_ms": 5.0,
+                "first_call_ms": 3.0,
+                "load_peak_mib": 60.0,
+                "load_rss_mib": 58.0,
+                "load_uss_mib": 40.0,
+            }
             return {**figures, "cpus": message["cpus"] or (0, 1), "effective": {"runtime": "fake"}}, {}
         if command == "warm_up" and message.get("input_length") in self.refuse:
             raise RefusedError(self.refuse[message["input_length"]])
