@@ -53,7 +53,7 @@ def problems(sections: Mapping[str, Any]) -> list[str]:
     if "probes" in sections:
         found += _probes(sections["probes"])
     if "policy" in sections:
-        found += _policy(sections["policy"])
+        found += _policy(sections["policy"], sections.get("workload"))
     if "tracking" in sections:
         said = names.check_experiment_name(sections["tracking"].experiment)
         found += [said] if said else []
@@ -206,10 +206,13 @@ def _probes(config: ProbesConfig) -> list[str]:
     return found
 
 
-def _policy(config: PolicyConfig) -> list[str]:
-    from mlbench.policy import unanswerable, unknown_metrics
+def _policy(config: PolicyConfig, workload: WorkloadConfig | None) -> list[str]:
+    from mlbench.policy import foreign, unanswerable, unknown_metrics
 
     found = unknown_metrics(config) or unanswerable(config)
+    if workload is not None and not _part("task", workload.task, "workload.task"):
+        task = registry.load("task", workload.task)
+        found += foreign(config, workload.task, [row.name for row in task.metrics])
     for index, goal in enumerate(config.constraints):
         key = f"policy.constraints[{index}]"
         if goal.min is None and goal.max is None:

@@ -41,7 +41,12 @@ class MetricInfo:
 
 
 CLASSIFICATION: tuple[MetricInfo, ...] = (
-    MetricInfo("accuracy", "fraction", "higher", "Share of test items whose predicted class is the true one."),
+    MetricInfo(
+        "accuracy",
+        "fraction",
+        "higher",
+        "Share of test items (tokens, where those have the labels) whose predicted class is the true one.",
+    ),
     MetricInfo(
         "precision_macro",
         "fraction",
@@ -60,12 +65,78 @@ CLASSIFICATION: tuple[MetricInfo, ...] = (
         "recall_weighted", "fraction", "higher", "Mean of recall over classes, weighted by class size; it is accuracy."
     ),
     MetricInfo("f1_weighted", "fraction", "higher", "Mean of F1 over classes, weighted by class size."),
+    MetricInfo(
+        "ece",
+        "fraction",
+        "lower",
+        "Expected calibration error: mean difference of accuracy and confidence over 15 equal bins of confidence.",
+    ),
 )
 """Metrics of the task ``classification``, without prefix. Classes are those that occur in the test set."""
 
+_ACCURACY, _ECE = CLASSIFICATION[0], CLASSIFICATION[-1]
+_MACRO = CLASSIFICATION[1:4]
+
+BINARY: tuple[MetricInfo, ...] = (
+    _ACCURACY,
+    MetricInfo(
+        "precision", "fraction", "higher", "Share of right ones among the items predicted as positive (0 if none are)."
+    ),
+    MetricInfo("recall", "fraction", "higher", "Share of the positive items that are predicted as positive."),
+    MetricInfo("f1", "fraction", "higher", "Harmonic mean of precision and recall of the positive class."),
+    MetricInfo(
+        "roc_auc",
+        "fraction",
+        "higher",
+        "Chance that a positive item has a higher score than a negative one (half where they are equal).",
+    ),
+    MetricInfo(
+        "average_precision",
+        "fraction",
+        "higher",
+        "Precision at each threshold, averaged by the recall that it adds: the area below the precision-recall steps.",
+    ),
+    _ECE,
+)
+"""Metrics of the task ``binary``, without prefix; the positive class is the second."""
+
+MULTILABEL: tuple[MetricInfo, ...] = (
+    MetricInfo("f1_micro", "fraction", "higher", "F1 over all pairs of item and class together."),
+    *_MACRO,
+    MetricInfo("exact_match", "fraction", "higher", "Share of test items whose labels are all right."),
+    MetricInfo("hamming_loss", "fraction", "lower", "Share of pairs of item and class that are wrong."),
+)
+"""Metrics of the task ``multilabel``, without prefix. Classes are those that occur in the test set."""
+
+REGRESSION: tuple[MetricInfo, ...] = (
+    MetricInfo(
+        "r2",
+        "fraction",
+        "higher",
+        "Coefficient of determination: 1 minus the squared error over the variance of the labels.",
+    ),
+    MetricInfo("mae", "units", "lower", "Mean absolute error, in the unit of the labels."),
+    MetricInfo("rmse", "units", "lower", "Root of the mean squared error, in the unit of the labels."),
+)
+"""Metrics of the task ``regression``, without prefix."""
+
+EMBEDDING: tuple[MetricInfo, ...] = (
+    MetricInfo(
+        "probe_accuracy",
+        "fraction",
+        "higher",
+        "Accuracy of a linear classifier on the embeddings, fitted once on the baseline's of the training split.",
+    ),
+    MetricInfo("probe_f1_macro", "fraction", "higher", "Mean over classes of the F1 of that classifier."),
+)
+"""Metrics of the task ``embedding``, without prefix."""
+
+TOKENS: tuple[MetricInfo, ...] = (_ACCURACY, *_MACRO)
+"""Metrics of the task ``token_classification``, without prefix, over all labelled tokens."""
+
 AGREEMENT: tuple[MetricInfo, ...] = (
     MetricInfo(
-        "flip_rate", "fraction", "lower", "Share of test items whose predicted class differs from the baseline."
+        "flip_rate", "fraction", "lower", "Share of test items (or tokens) whose prediction differs from the baseline."
     ),
     MetricInfo(
         "became_wrong", "fraction", "lower", "Share of test items that the baseline has right and the arm wrong."
@@ -73,6 +144,13 @@ AGREEMENT: tuple[MetricInfo, ...] = (
     MetricInfo(
         "became_right", "fraction", "higher", "Share of test items that the baseline has wrong and the arm right."
     ),
+    MetricInfo(
+        "neighbour_overlap",
+        "fraction",
+        "higher",
+        "Mean share of the 10 nearest test items by cosine that are the baseline's nearest too (embeddings).",
+    ),
+    MetricInfo("mean_abs_diff", "", "lower", "Mean over test items of the absolute difference to the baseline's."),
     MetricInfo("max_abs_diff", "", "lower", "Largest absolute difference of one output to the baseline's.", exact=True),
     MetricInfo("cosine", "", "higher", "Mean over test items of the cosine between the output row and the baseline's."),
 )
@@ -82,6 +160,11 @@ AGREEMENT: tuple[MetricInfo, ...] = (
 def _with_prefix(prefix: str, rows: tuple[MetricInfo, ...]) -> tuple[MetricInfo, ...]:
     return tuple(dataclasses.replace(row, name=f"{prefix}/{row.name}") for row in rows)
 
+
+QUALITY: tuple[MetricInfo, ...] = tuple(
+    dict.fromkeys((*CLASSIFICATION, *BINARY, *MULTILABEL, *REGRESSION, *EMBEDDING, *TOKENS))
+)
+"""Metrics of all built-in tasks, without prefix."""
 
 METRICS: tuple[MetricInfo, ...] = (
     MetricInfo(
@@ -117,7 +200,7 @@ METRICS: tuple[MetricInfo, ...] = (
         "Largest batch size over the typical (median) time of one call.",
         verdict=True,
     ),
-    *_with_prefix("quality", CLASSIFICATION),
+    *_with_prefix("quality", QUALITY),
     *_with_prefix("agreement", AGREEMENT),
     MetricInfo(
         "memory/peak_rss_mib",
@@ -202,11 +285,11 @@ METRICS: tuple[MetricInfo, ...] = (
     *(
         MetricInfo(
             f"vs_baseline/{row.name}_delta",
-            "fraction",
+            row.unit,
             row.direction,
             f"{row.name} of the arm minus that of the baseline, paired on the same test items.",
         )
-        for row in CLASSIFICATION
+        for row in QUALITY
     ),
 )
 """One value per arm. Where a metric has an interval its bounds are logged too, with ``_low`` and ``_high`` appended."""

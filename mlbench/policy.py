@@ -44,6 +44,26 @@ def unknown_metrics(policy: PolicyConfig, known: Sequence[str] = NAMES) -> list[
     ]
 
 
+def foreign(policy: PolicyConfig, task: str, metrics: Sequence[str]) -> list[str]:
+    """One sentence per goal on a quality metric that the workload's task does not give.
+
+    Args:
+        policy: The user's goals.
+        task: Name of the task.
+        metrics: What it gives, without prefix.
+    """
+    own = [f"quality/{name}" for name in metrics] + [f"vs_baseline/{name}_delta" for name in metrics]
+    others = {name for name in NAMES if name.startswith("quality/") or name.endswith("_delta")} - set(own)
+    named = {f"policy.constraints[{index}]": goal.metric for index, goal in enumerate(policy.constraints)}
+    named["policy.objective"] = policy.objective.metric
+    return [
+        f"{key}: the task '{task}' gives no {name}; it gives {', '.join(own[: len(metrics)])} (a packaged policy for "
+        "each task: mlbench list policies)"
+        for key, name in named.items()
+        if name in others
+    ]
+
+
 def unanswerable(policy: PolicyConfig) -> list[str]:
     """One sentence per goal that no study could answer, since what it asks for is not compared with the baseline."""
     found = []
@@ -277,6 +297,11 @@ def _scaled(estimate: Estimate, factor: float, unit: str) -> Estimate:
     )
 
 
+def _in_points(delta: Estimate) -> Estimate:
+    """A difference of shares in points; of anything else as it is."""
+    return _scaled(delta, 100.0, "points") if delta.unit in ("", "fraction") else delta
+
+
 def _negative(estimate: Estimate) -> Estimate:
     turned = _scaled(estimate, -1.0, estimate.unit)
     return replace(turned, low=turned.high, high=turned.low)
@@ -322,7 +347,7 @@ def _ship(policy: PolicyConfig, winner: _Candidate, baseline: ArmResult) -> str:
     for quality in dict.fromkeys(shown):
         delta = None if arm.quality is None else arm.quality.deltas.get(quality.partition("/")[2])
         if delta is not None and quality != metric:
-            parts.append(f"{label(quality)} {signed(_scaled(delta, 100.0, 'points'))}")
+            parts.append(f"{label(quality)} {signed(_in_points(delta))}")
     return f"Ship {arm.name}: {', '.join(parts)}."
 
 
@@ -337,8 +362,8 @@ def _gain(metric: str, arm: ArmResult, baseline: ArmResult) -> str:
         number, interval = times(ratio)
         return f"{number} the baseline's {name}{interval}"
     if metric.startswith("quality/"):
-        delta, _ = _difference(ConstraintConfig(metric, unit="points"), arm, baseline)
-        return f"{name} {signed(delta)}" if delta is not None else name
+        delta, _ = _difference(ConstraintConfig(metric), arm, baseline)
+        return f"{name} {signed(_in_points(delta))}" if delta is not None else name
     mine, theirs = arm.metrics[metric], baseline.metrics.get(metric)
     return f"{name} {plain(mine)}" + (f" against {plain(theirs)}" if theirs is not None else "")
 

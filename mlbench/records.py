@@ -424,11 +424,13 @@ class Predictions:
     Attributes:
         outputs: First output of the model, shape (rows, classes) for classification.
         labels: True labels, of the kind that the task declares; class indices of shape (rows,) for classification.
+        decided: What the task made of the outputs, of the labels' shape; None where it was not asked.
     """
 
     arm: str
     outputs: npt.NDArray[np.float64] = field(compare=False)
     labels: npt.NDArray[Any] = field(compare=False)
+    decided: npt.NDArray[Any] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -593,6 +595,7 @@ class Quality:
         agreement: ``flip_rate``, ``max_abs_diff``, ``cosine`` against the baseline; empty for the baseline.
         per_class: One entry per class.
         confusion: Counts, rows are true classes, columns predicted ones.
+        class_deltas: Recall of each class minus the baseline's, paired, by class; empty for the baseline.
         mcnemar_p: Exact McNemar p for accuracy against the baseline.
     """
 
@@ -603,6 +606,7 @@ class Quality:
     labels: tuple[str, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
     mcnemar_p: float | None = None
+    class_deltas: dict[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,32 @@ _BUILTIN: tuple[Entry, ...] = (
         ("sklearn",),
     ),
     _builtin(
+        "task",
+        "binary",
+        "mlbench.quality.binary:Binary",
+        "one of two classes per item: precision, recall, F1, ROC AUC of the second",
+    ),
+    _builtin(
+        "task",
+        "multilabel",
+        "mlbench.quality.multilabel:Multilabel",
+        "any number of classes per item: F1 over pairs and classes, exact matches",
+    ),
+    _builtin("task", "regression", "mlbench.quality.regression:Regression", "one number per item: R2, MAE, RMSE"),
+    _builtin(
+        "task",
+        "embedding",
+        "mlbench.quality.embedding:Embedding",
+        "vectors: closeness to the baseline's, and a linear probe shared by all arms",
+        ("sklearn",),
+    ),
+    _builtin(
+        "task",
+        "token_classification",
+        "mlbench.quality.tokens:TokenClassification",
+        "one class per token: accuracy, precision, recall, F1",
+    ),
+    _builtin(
         "step",
         "delay",
         "mlbench.variants.delay:Delay",

@@ -37,6 +37,8 @@ from mlbench.measurement.plan import make_plan
 from mlbench.policy import decide
 from mlbench.probes.started import started
 from mlbench.progress import Progress
+from mlbench.quality import Probing, Task
+from mlbench.quality.losses import loss_notice
 from mlbench.recipes import recipes
 from mlbench.records import (
     Arm,
@@ -52,6 +54,7 @@ from mlbench.records import (
 )
 from mlbench.reporting.html import render_html
 from mlbench.reporting.markdown import render_markdown, render_note
+from mlbench.runtimes.loading import answers
 from mlbench.tracking import (
     OpenStudy,
     Promotion,
@@ -119,12 +122,14 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
         arms, failed = _build_arms(config, workload, store, progress, runs)
         composition = _within_budget(composition, arms, workload, progress, begun)
         config = composition.config
+        task = _task(arms[0], workload)
         plan = _plan(config, arms)
         measurement = measure(plan, arms, workload, config, progress)
         with keeping(measurement, runs, progress):
             progress.phase("Deciding")
             spent = time.monotonic() - begun
-            study = _conclude(composition, name, created, workload, arms, failed, measurement, store, spent)
+            measurement = _decided(measurement, task)
+            study = _conclude(composition, name, created, workload, arms, failed, measurement, task, store, spent)
             progress.phase("Publishing to MLflow")
             publish(
                 study,
@@ -268,15 +273,17 @@ def _conclude(
     arms: Sequence[Arm],
     failed: Sequence[ArmResult],
     measurement: Measurement,
+    task: Task,
     store: Store,
     wall_seconds: float,
 ) -> Study:
     """From measurement to decision."""
     config = composition.config
     noise = machine_noise.judge(measurement.turns, len(os.sched_getaffinity(0)), measurement.machine_looks)
-    qualities = _qualities(config, workload, measurement)
+    qualities = _qualities(config, task, workload, measurement)
     results = (*analyse(measurement, arms, qualities, config.protocol, noise), *failed)
     loud = machine_noise.notice(noise)
+    lost = [notice for name, quality in qualities.items() if (notice := loss_notice(name, quality)) is not None]
     data_notes = (Notice("data", note) for note in workload.info.data.notes)
     store_notes = (Notice("cache", note) for note in store.notices)
     step_notes = _step_notices(arms)
@@ -296,7 +303,7 @@ def _conclude(
             *composition.warnings,
             *data_notes,
             *store_notes,
-            *step_notes,
+            *step_notes, *lost,
             *([loud] if loud else []),
             *alone.notices(measurement.turns),
             *(notice for arm in results for notice in arm.warnings),
@@ -317,9 +324,26 @@ def _step_notices(arms: Sequence[Arm]) -> list[Notice]:
     return [Notice("step", f"{', '.join(names)}: {text}") for (_, text), names in found.items()]
 
 
-def _qualities(config: StudyConfig, workload: Workload, measurement: Measurement) -> dict[str, Quality]:
+def _task(baseline: Arm, workload: Workload) -> Task:
+    """The workload's task; one that learns from the baseline's outputs for the training split has done so."""
+    task: Task = registry.load("task", workload.info.task)()
+    if not isinstance(task, Probing):
+        return task
+    train = workload.data.train
+    return task.fitted(answers(baseline.artifact, baseline.settings, train.inputs), train.labels)
+
+
+def _decided(measurement: Measurement, task: Task) -> Measurement:
+    """The measurement with what the task makes of all outputs that are finite."""
+    predictions = tuple(
+        replace(item, decided=task.decide(item.outputs)) if np.isfinite(item.outputs).all() else item
+        for item in measurement.predictions
+    )
+    return replace(measurement, predictions=predictions)
+
+
+def _qualities(config: StudyConfig, task: Task, workload: Workload, measurement: Measurement) -> dict[str, Quality]:
     """Quality of every arm that answered for the whole test set, paired with the baseline's answers."""
-    task = registry.load("task", config.workload.task)()
     predictions = {item.arm: item for item in measurement.predictions}
     baseline = predictions.get(measurement.plan.baseline)
     return {

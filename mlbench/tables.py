@@ -13,8 +13,9 @@ samples        one row per call: ``trial``, ``round``, ``position``, ``batch_siz
 hardware       one row per turn: ``trial``, ``round``, ``position``, ``batch_size``, ``input_length``, ``threads``,
                ``start_ns``, ``end_ns``, ``cpu_ns``, ``wall_ns``, and one column per hardware figure, null where it
                could not be read.
-predictions    one row per test item, in test-set order: ``row``, ``label``, ``predicted`` (index of the largest
-               output), ``output_0`` ... ``output_n``.
+predictions    one row per test item, in test-set order: ``row``, ``label``, ``predicted`` (what the task made of the
+               outputs), ``output_0`` ... ``output_n``. Several labels per item are ``label_0`` ... ``label_n``, and
+               so are predictions.
 =============  =======================================================================================================
 """
 
@@ -142,12 +143,10 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
 
     rows = len(predictions.labels)
     outputs = np.asarray(predictions.outputs, np.float64)
+    arrays = {"row": pa.array(np.arange(rows), pa.int32()), **_laid_out("label", predictions.labels)}
+    if predictions.decided is not None:
+        arrays |= _laid_out("predicted", predictions.decided)
     flat = outputs.reshape(rows, -1)
-    arrays = {
-        "row": pa.array(np.arange(rows), pa.int32()),
-        "label": pa.array(predictions.labels, pa.int64()),
-        "predicted": pa.array(flat.argmax(axis=1), pa.int32()),
-    }
     arrays |= {f"output_{index}": pa.array(flat[:, index], pa.float64()) for index in range(flat.shape[1])}
     shape = ",".join(str(size) for size in outputs.shape[1:])
     _write(path, "predictions", predictions.arm, arrays, {"mlbench.output_shape": shape})
@@ -159,16 +158,41 @@ def read_predictions(path: Path) -> Predictions:
     Raises:
         RecordError: Damaged, not a predictions table, or written by a newer mlbench.
     """
-    table = _read(path, "predictions", ("row", "label", "predicted", "output_0"))
-    names = [name for name in table.column_names if name.startswith("output_")]
+    table = _read(path, "predictions", ("row", "output_0"))
     shape = table.schema.metadata.get(b"mlbench.output_shape", b"").decode()
-    flat = np.column_stack([table.column(name).to_numpy() for name in names])
+    flat = np.column_stack([table.column(name).to_numpy() for name in _columns(table, "output")])
     try:
         outputs = flat.reshape(len(flat), *(int(size) for size in shape.split(",") if size))
     except ValueError as error:
         raise RecordError(f"'{path.name}' is damaged: its outputs do not have the shape ({shape})") from error
     arm = table.schema.metadata.get(b"mlbench.arm", b"").decode()
-    return Predictions(arm=arm, outputs=outputs, labels=table.column("label").to_numpy())
+    labels = _read_laid_out(table, "label")
+    if labels is None:
+        raise RecordError(f"'{path.name}' is damaged: it lacks the column label")
+    return Predictions(arm=arm, outputs=outputs, labels=labels, decided=_read_laid_out(table, "predicted"))
+
+
+def _laid_out(name: str, values: npt.NDArray[Any]) -> dict[str, Any]:
+    """One column for one value per item, numbered columns for several; whole numbers and floats stay what they are."""
+    import pyarrow as pa
+
+    kind = pa.int64() if values.dtype.kind in "iub" else pa.float64()
+    if values.ndim == 1:
+        return {name: pa.array(values, kind)}
+    return {f"{name}_{index}": pa.array(values[:, index], kind) for index in range(values.shape[1])}
+
+
+def _read_laid_out(table: Any, name: str) -> npt.NDArray[Any] | None:
+    """What :func:`_laid_out` wrote, or None."""
+    if name in table.column_names:
+        values: npt.NDArray[Any] = table.column(name).to_numpy()
+        return values
+    columns = _columns(table, name)
+    return np.column_stack([table.column(column).to_numpy() for column in columns]) if columns else None
+
+
+def _columns(table: Any, name: str) -> list[str]:
+    return [column for column in table.column_names if column.startswith(f"{name}_")]
 
 
 def turns_of(arm: str, samples: Columns, hardware: Columns) -> tuple[Turn, ...]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlbench import tables
-from mlbench.records import Condition, Measurement, Plan, Predictions, RecordError, Round, Turn, WorkerReport
+from mlbench.records import IGNORED, Condition, Measurement, Plan, Predictions, RecordError, Round, Turn, WorkerReport
 
 
 def plan():
@@ -184,14 +184,31 @@ class TestPredictions:
         assert np.array_equal(back.outputs, outputs)
         assert np.array_equal(back.labels, labels)
 
-    def test_predicted_is_the_largest_output(self, tmp_path):
-        outputs = np.array([[0.1, 0.9, 0.0], [2.0, -1.0, 1.0]])
-        tables.write_predictions(tmp_path / "p", Predictions("a", outputs, np.array([1, 2])))
-        assert pq.read_table(tmp_path / "p").column("predicted").to_pylist() == [1, 0]
+    def test_what_the_task_decided_comes_back(self, tmp_path):
+        decided = np.array([1, 0])
+        tables.write_predictions(tmp_path / "p", Predictions("a", np.eye(2), np.array([1, 1]), decided))
+        assert pq.read_table(tmp_path / "p").column_names == ["row", "label", "predicted", "output_0", "output_1"]
+        assert tables.read_predictions(tmp_path / "p").decided.tolist() == [1, 0]
+        tables.write_predictions(tmp_path / "p", Predictions("a", np.eye(2), np.array([1, 1])))
+        assert tables.read_predictions(tmp_path / "p").decided is None
 
+    @pytest.mark.parametrize(
+        ("labels", "columns"),
+        [
+            (np.array([0.5, -1.25]), ["label"]),
+            (np.array([[0, 1, 1], [1, 0, 0]]), ["label_0", "label_1", "label_2"]),
+            (np.array([[0, IGNORED], [1, 2]]), ["label_0", "label_1"]),
+        ],
+        ids=["numbers", "several labels", "tokens"],
+    )
+    def test_labels_of_every_task_come_back(self, tmp_path, labels, columns):
+        tables.write_predictions(tmp_path / "p", Predictions("a", np.zeros((2, 3)), labels, labels))
+        back = tables.read_predictions(tmp_path / "p")
+        for found in (back.labels, back.decided):
+            assert found.dtype == labels.dtype
+            np.testing.assert_array_equal(found, labels)
+        assert pq.read_table(tmp_path / "p").column_names[1 : 1 + len(columns)] == columns
 
-class TestDamage:
-    @pytest.fixture
     def path(self, tmp_path):
         path = tmp_path / "samples.parquet"
         tables.write_samples(path, "a", measurement(TURNS))

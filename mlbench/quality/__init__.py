@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,15 @@ class Task(Protocol):
     metrics: tuple[MetricInfo, ...]
 
     def decide(self, outputs: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
-        """One prediction per item from the model's outputs, shape (items, ...) in, (items,) out."""
+        """Predictions from the model's outputs, shape (items, ...) in, of the shape of the labels out."""
+        ...
+
+    def score(self, outputs: npt.NDArray[np.float64], labels: npt.NDArray[Any]) -> dict[str, float]:
+        """Quality in a few plain numbers, without intervals: what is looked at while building."""
+        ...
+
+    def compare(self, reference: npt.NDArray[np.float64], outputs: npt.NDArray[np.float64]) -> dict[str, float]:
+        """How far outputs are from a reference, in a few plain numbers without intervals."""
         ...
 
     def evaluate(
@@ -40,4 +48,13 @@ class Task(Protocol):
         ...
 
 
-__all__ = ["MetricInfo", "Task"]
+@runtime_checkable
+class Probing(Protocol):
+    """A task that first learns from the baseline's outputs for the training split, once for all arms."""
+
+    def fitted(self, outputs: npt.NDArray[np.float64], labels: npt.NDArray[Any]) -> Task:
+        """The task, ready to decide."""
+        ...
+
+
+__all__ = ["MetricInfo", "Probing", "Task"]

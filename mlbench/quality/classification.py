@@ -7,25 +7,39 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from mlbench.errors import MlbenchError
 from mlbench.metrics import CLASSIFICATION, MetricInfo
-from mlbench.records import ClassQuality, Estimate, LabelKind, Predictions, Quality
-from mlbench.statistics import bootstrap_interval, mcnemar_exact, tango, wilson
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
-_BOOTSTRAP = "stratified percentile bootstrap over items, at least as wide as accuracy's score interval"
+from mlbench.quality._figures import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    calibration_error,
+    confidences,
+    cosines,
+    count,
+    estimates,
+    largest_difference,
+    mean_estimate,
+    one_hot,
+    paired,
+    per_class,
+    recall_deltas,
+    require_finite,
+    require_same_items,
+    share,
+)
+from mlbench.records import Estimate, LabelKind, Predictions, Quality
+from mlbench.statistics import mcnemar_exact, tango, wilson
 
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """One arm's predictions beside the truth. ``labels``, ``predicted``: class indices, shape (items,)."""
+    """One arm's predictions beside the truth: class indices and the decided class's probability, shape (items,)."""
 
     labels: IntArray
     predicted: IntArray
+    confidence: FloatArray
     classes: int
 
     @property
@@ -38,20 +52,21 @@ class _Scored:
         return cells.reshape(self.classes, self.classes).astype(np.int64)
 
     def averages(self, weights: FloatArray) -> FloatArray:
-        """The metrics of :data:`CLASSIFICATION` in order, for weighted items: (b, items) in, (b, 7) out."""
-        hits = _count(weights[:, self.right], self.labels[self.right], self.classes)
-        actual = _count(weights, self.labels, self.classes)
-        named = _count(weights, self.predicted, self.classes)
+        """The metrics of :data:`CLASSIFICATION` in order, for weighted items: (b, items) in, (b, metrics) out."""
+        hits = count(weights[:, self.right], self.labels[self.right], self.classes)
+        actual = count(weights, self.labels, self.classes)
+        named = count(weights, self.predicted, self.classes)
         occurring = np.bincount(self.labels, minlength=self.classes) > 0
-        precision, recall = _share(hits, named), _share(hits, actual)
-        f1 = _share(2 * hits, actual + named)
+        precision, recall = share(hits, named), share(hits, actual)
+        f1 = share(2 * hits, actual + named)
         per_class = [values[:, occurring] for values in (precision, recall, f1)]
         size = actual[:, occurring]
         total = weights.sum(axis=1)
         accuracy = hits.sum(axis=1) / total
         macro = [values.mean(axis=1) for values in per_class]
         weighted = [(values * size).sum(axis=1) / total for values in per_class]
-        return np.column_stack([accuracy, *macro, *weighted])
+        error = calibration_error(weights, self.confidence, self.right)
+        return np.column_stack([accuracy, *macro, *weighted, error])
 
 
 class Classification:
@@ -71,6 +86,14 @@ class Classification:
             raise MlbenchError(f"outputs of a classifier have shape (items, classes >= 2), not {outputs.shape}")
         decided: IntArray = np.argmax(outputs, axis=1).astype(np.int64)
         return decided
+
+    def score(self, outputs: FloatArray, labels: IntArray) -> dict[str, float]:
+        """``accuracy``: share of right predictions."""
+        return {"accuracy": float((self.decide(outputs) == labels).mean())}
+
+    def compare(self, reference: FloatArray, outputs: FloatArray) -> dict[str, float]:
+        """``flip_rate``: share of items whose prediction differs."""
+        return {"flip_rate": float((self.decide(outputs) != self.decide(reference)).mean())}
 
     def evaluate(
         self, arm: Predictions, baseline: Predictions | None, class_names: Sequence[str], seed: int
@@ -92,43 +115,37 @@ class Classification:
         names = tuple(class_names)
         mine = self._scored(arm, len(names))
         theirs = None if baseline is None else self._scored(baseline, len(names))
-        if baseline is not None and not np.array_equal(arm.labels, baseline.labels):
-            raise MlbenchError(f"'{arm.arm}' and '{baseline.arm}' did not answer the same test items in the same order")
+        require_same_items(arm, baseline)
         n = len(mine.labels)
-        cosines = np.zeros(n) if baseline is None else _cosines(arm.outputs, baseline.outputs)
-
-        def figures(weights: FloatArray) -> FloatArray:
-            averages = mine.averages(weights)
-            if theirs is None:
-                return averages
-            # one draw for the arm, the difference and the agreement: that is what makes the difference paired
-            return np.column_stack([averages, averages - theirs.averages(weights), weights @ cosines / n])
-
-        point = figures(np.ones((1, n)))[0]
-        intervals = np.column_stack([point, *bootstrap_interval(figures, n, seed=seed, strata=mine.labels)])
-        count = len(CLASSIFICATION)
+        alike = np.zeros(n) if baseline is None else cosines(arm.outputs, baseline.outputs)
+        rows = paired(
+            mine.averages, None if theirs is None else theirs.averages, alike[:, None], seed, strata=mine.labels
+        )
+        accuracy = wilson(int(mine.right.sum()), n)
+        confusion = mine.confusion()
         quality = Quality(
-            metrics=_with_intervals(intervals[:count], wilson(int(mine.right.sum()), n), least=0.0),
-            per_class=_per_class(mine, names),
+            metrics=with_accuracy(CLASSIFICATION, rows.metrics, accuracy, (0.0, 1.0)),
+            per_class=per_class(np.diag(confusion), confusion.sum(axis=0), confusion.sum(axis=1), names),
             labels=names,
-            confusion=tuple(tuple(int(cell) for cell in row) for row in mine.confusion()),
+            confusion=tuple(tuple(int(cell) for cell in row) for row in confusion),
         )
         if baseline is None or theirs is None:
             return quality
-        became_right, became_wrong = _discordant(mine, theirs)
-        cosine, at_least, at_most = intervals[-1].tolist()
+        became_right, became_wrong = discordant(mine.right, theirs.right)
         return replace(
             quality,
-            deltas=_with_intervals(intervals[count : 2 * count], tango(became_right, became_wrong, n), least=-1.0),
+            deltas=with_accuracy(CLASSIFICATION, rows.deltas, tango(became_right, became_wrong, n), (-1.0, 1.0)),
             agreement={
-                "flip_rate": wilson(int((mine.predicted != theirs.predicted).sum()), n),
-                "became_wrong": wilson(became_wrong, n),
-                "became_right": wilson(became_right, n),
-                "max_abs_diff": Estimate(
-                    float(np.abs(arm.outputs - baseline.outputs).max()), n=n, method="largest of all outputs"
-                ),
-                "cosine": Estimate(cosine, at_least, at_most, n=n, method="stratified percentile bootstrap"),
+                **changes(mine.predicted != theirs.predicted, mine.right, theirs.right),
+                "max_abs_diff": largest_difference(arm, baseline),
+                "cosine": mean_estimate(rows.means[0], n),
             },
+            class_deltas=recall_deltas(
+                one_hot(mine.labels, len(names)),
+                one_hot(mine.predicted, len(names)),
+                one_hot(theirs.predicted, len(names)),
+                names,
+            ),
             mcnemar_p=mcnemar_exact(became_right, became_wrong),
         )
 
@@ -139,96 +156,34 @@ class Classification:
                 f"outputs of '{arm}' have shape {outputs.shape}; a classifier of {classes} classes gives "
                 f"({len(labels)}, {classes}), and needs at least two classes"
             )
-        if labels.shape != outputs.shape[:1] or not len(labels):
-            raise MlbenchError(f"'{arm}' gave {len(outputs)} outputs for {len(labels)} test items")
-        broken = int((~np.isfinite(outputs).all(axis=1)).sum())
-        if broken:
-            raise MlbenchError(
-                f"outputs of '{arm}' are not finite (NaN or infinity) for {broken} of {len(labels)} items"
-            )
+        require_finite(predictions)
         if labels.min() < 0 or labels.max() >= classes:
             raise MlbenchError(f"labels run from {labels.min()} to {labels.max()}, but there are {classes} classes")
-        return _Scored(labels.astype(np.int64), self.decide(outputs), classes)
+        return _Scored(labels.astype(np.int64), self.decide(outputs), confidences(outputs), classes)
 
 
-def _count(weights: FloatArray, classes_of_items: IntArray, classes: int) -> FloatArray:
-    """Weight per class: (b, items) in, (b, classes) out."""
-    items = len(classes_of_items)
-    # sparse, since a dense indicator of 1,000 classes would be as large as the weights of all resamples
-    belongs = sparse.csr_array((np.ones(items), (np.arange(items), classes_of_items)), shape=(items, classes))
-    return np.asarray(weights @ belongs)
+def with_accuracy(
+    infos: Sequence[MetricInfo], rows: FloatArray, accuracy: Estimate, bounds: tuple[float, float]
+) -> dict[str, Estimate]:
+    """Metrics of which the first is accuracy with an interval of its own, and the floor of the others but the last.
 
-
-def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
-    """Part of whole, 0 where there is nothing to have a part of."""
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-
-
-def _with_intervals(rows: FloatArray, accuracy: Estimate, least: float) -> dict[str, Estimate]:
-    """Metrics from rows of point, low and high: on each side at least as wide as the score interval of accuracy.
-
-    Resampling a sample without errors (or without changed items) gives no variation at all, which is not evidence
-    that there is none.
+    The last is the calibration error, which does not hang on how many answers are right.
     """
-    assert accuracy.low is not None
-    assert accuracy.high is not None
-    below, above = accuracy.value - accuracy.low, accuracy.high - accuracy.value
-    estimates = {
-        row.name: Estimate(
-            value=point,
-            low=max(least, min(low, point - below)),
-            high=min(1.0, max(high, point + above)),
-            level=accuracy.level,
-            n=accuracy.n,
-            unit="fraction",
-            method=_BOOTSTRAP,
-        )
-        for row, (point, low, high) in zip(CLASSIFICATION, rows.tolist(), strict=True)
+    found = estimates(infos[:-1], rows[:-1], accuracy.n, floor=accuracy, bounds=bounds)
+    return {**found, "accuracy": accuracy, **estimates(infos[-1:], rows[-1:], accuracy.n, bounds=bounds)}
+
+
+def changes(flipped: BoolArray, mine: BoolArray, theirs: BoolArray) -> dict[str, Estimate]:
+    """Flip rate, and the shares that became wrong and right. All: whether so, by item, shape (items,)."""
+    became_right, became_wrong = discordant(mine, theirs)
+    n = len(flipped)
+    return {
+        "flip_rate": wilson(int(flipped.sum()), n),
+        "became_wrong": wilson(became_wrong, n),
+        "became_right": wilson(became_right, n),
     }
-    return {**estimates, "accuracy": accuracy}
 
 
-def _discordant(mine: _Scored, theirs: _Scored) -> tuple[int, int]:
+def discordant(mine: BoolArray, theirs: BoolArray) -> tuple[int, int]:
     """Items that only the arm has right, and that only the baseline has right."""
-    return int((mine.right & ~theirs.right).sum()), int((~mine.right & theirs.right).sum())
-
-
-def _per_class(mine: _Scored, names: Sequence[str]) -> tuple[ClassQuality, ...]:
-    confusion = mine.confusion()
-    actual, named, hits = confusion.sum(axis=1), confusion.sum(axis=0), np.diag(confusion)
-    return tuple(
-        ClassQuality(
-            label=name,
-            precision=_class_share(int(hits[index]), int(named[index]), "no item was predicted as this class"),
-            recall=_class_share(int(hits[index]), int(actual[index]), "no test item has this class"),
-            f1=_class_f1(int(hits[index]), int(actual[index] + named[index] - hits[index])),
-            support=int(actual[index]),
-        )
-        for index, name in enumerate(names)
-    )
-
-
-def _class_share(hits: int, of: int, why_not: str) -> Estimate:
-    return wilson(hits, of) if of else Estimate(0.0, n=0, unit="fraction", method=f"0 by definition: {why_not}")
-
-
-def _class_f1(hits: int, union: int) -> Estimate:
-    """F1 = 2 J / (1 + J) of the share J = TP / (TP + FP + FN), which has Wilson's interval."""
-    if not union:
-        return _class_share(0, 0, "the class neither occurs nor was predicted")
-    share = wilson(hits, union)
-    assert share.low is not None
-    assert share.high is not None
-    value, low, high = (2 * j / (1 + j) for j in (share.value, share.low, share.high))
-    return Estimate(value, low, high, share.level, union, "fraction", "Wilson score interval of TP / (TP + FP + FN)")
-
-
-def _cosines(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Cosine of each pair of rows; rows of zeros agree with each other only."""
-    scale_a, scale_b = np.abs(a).max(axis=1, keepdims=True), np.abs(b).max(axis=1, keepdims=True)
-    a = np.divide(a, scale_a, out=np.zeros_like(a), where=scale_a > 0)  # squares must not overflow
-    b = np.divide(b, scale_b, out=np.zeros_like(b), where=scale_b > 0)
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    both_zero = ((scale_a == 0) & (scale_b == 0))[:, 0].astype(np.float64)
-    cosines: FloatArray = np.divide((a * b).sum(axis=1), norms, out=both_zero, where=norms > 0)
-    return np.clip(cosines, -1.0, 1.0)
+    return int((mine & ~theirs).sum()), int((~mine & theirs).sum())

@@ -210,15 +210,25 @@ def class_pages(study: Study) -> tuple[ClassPage, ...]:
         if arm.quality is None or not arm.quality.per_class:
             continue
         q = arm.quality
-        rows = tuple((c.label, (_share(c.precision), _share(c.recall), _share(c.f1), Cell(f"{c.support:,}")))
-                     for c in q.per_class)  # fmt: skip
+        rows = tuple(
+            (
+                c.label,
+                (
+                    *(_share(value) for value in (c.precision, c.recall, c.f1)),
+                    *([_points(q.class_deltas.get(c.label))] if q.class_deltas else []),
+                    Cell(f"{c.support:,}"),
+                ),
+            )
+            for c in q.per_class
+        )
+        against = ("recall against the baseline, points",) if q.class_deltas else ()
         small = len(q.labels) <= MOST_CLASSES
         shown = arm.name == (study.decision.winner or study.baseline.name)
         found.append(
             ClassPage(
                 arm.name,
                 shown,
-                Table(("precision", "recall", "F1", "items"), rows),
+                Table(("precision", "recall", "F1", *against, "items"), rows),
                 q.labels,
                 _confusion(q) if small else (),
                 () if small else _confusions(q),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from mlbench.metrics import info
 from mlbench.records import Estimate, Study
 from mlbench.reporting import text, view
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One arm in the plane of p50 latency (less is better) and quality (more is better).
+    """One arm in the plane of p50 latency (less is better) and quality (its better direction is the metric's).
 
     ``beaten_by`` names an arm at least as good on both and better on one, by point estimates; None on the front.
     """
@@ -33,13 +34,15 @@ def plane(study: Study) -> tuple[Point, ...]:
         latency, quality = arm.metrics.get(view.HEADLINE), view.quality_of(arm, name)
         if latency is not None and quality is not None and latency.value > 0 and math.isfinite(quality.value):
             found.append((arm.name, latency, quality))
+    row = info(f"quality/{name}")
+    sign = -1.0 if row is not None and row.direction == "lower" else 1.0
     points = []
     for arm_name, latency, quality in found:
         better = [
-            (other_latency.value, -other_quality.value, other)
+            (other_latency.value, -sign * other_quality.value, other)
             for other, other_latency, other_quality in found
             if other_latency.value <= latency.value
-            and other_quality.value >= quality.value
+            and sign * other_quality.value >= sign * quality.value
             and (other_latency.value, other_quality.value) != (latency.value, quality.value)
         ]
         points.append(Point(arm_name, latency, quality, min(better)[2] if better else None))

@@ -141,18 +141,26 @@ def percent(estimate: Estimate | None, *, with_interval: bool = False) -> str:
 
 
 def points(estimate: Estimate | None) -> str:
-    """A difference of two shares in percent points, signed, with its interval.
+    """A difference of two shares in percent points (of other figures in their own unit), signed, with its interval.
 
-    >>> points(Estimate(0.0028, -0.0042, 0.0097, n=719))
-    '+0.3 (-0.4 to +1.0)'
+    >>> points(Estimate(0.0028, -0.0042, 0.0097, n=719)), points(Estimate(1.25, -0.5, 3, unit="units"))
+    ('+0.3 (-0.4 to +1.0)', '+1.25 (-0.5 to +3)')
     """
     if estimate is None or not math.isfinite(estimate.value):
         return DASH
+    if estimate.unit not in ("", "fraction", "points"):
+        return _plain_difference(estimate)
     scale = 1.0 if estimate.unit == "points" else 100.0
     decimals = 2 if estimate.n >= 2000 else 1
     parts = [
         _signed(scale * bound, decimals) for bound in (estimate.value, estimate.low, estimate.high) if bound is not None
     ]
+    return f"{parts[0]} ({parts[1]} to {parts[2]})" if len(parts) == 3 else parts[0]
+
+
+def _plain_difference(estimate: Estimate) -> str:
+    """A signed difference in the metric's own unit, with its interval, to three digits."""
+    parts = [f"{bound:+.3g}" for bound in (estimate.value, estimate.low, estimate.high) if bound is not None]
     return f"{parts[0]} ({parts[1]} to {parts[2]})" if len(parts) == 3 else parts[0]
 
 

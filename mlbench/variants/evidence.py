@@ -8,40 +8,43 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.registry import load
 from mlbench.workloads import Split
+from mlbench.workloads.labels import strata
 
 Answer = Callable[[dict[str, npt.NDArray[Any]]], npt.NDArray[np.generic]]
 
 
-def agreement(reference: npt.NDArray[np.generic], result: npt.NDArray[np.generic]) -> dict[str, float]:
-    """``max_abs_diff`` of the scores and ``flip_rate``, the share of items whose highest class changes.
+def agreement(
+    reference: npt.NDArray[np.generic], result: npt.NDArray[np.generic], task: str = "classification"
+) -> dict[str, float]:
+    """``max_abs_diff`` of the outputs, and what the task says of their difference (``flip_rate`` for classes).
 
     Args:
-        reference: Class scores, shape (items, classes).
-        result: Class scores of the same items.
+        reference: Outputs, first axis items.
+        result: Outputs for the same items.
+        task: Name of the task.
     """
-    return {
-        "max_abs_diff": float(np.abs(result.astype(np.float64) - reference.astype(np.float64)).max()),
-        "flip_rate": float((result.argmax(axis=1) != reference.argmax(axis=1)).mean()),
-    }
+    before, after = reference.astype(np.float64), result.astype(np.float64)
+    return {"max_abs_diff": float(np.abs(after - before).max()), **load("task", task)().compare(before, after)}
 
 
-def accuracy(scores: npt.NDArray[np.generic], labels: npt.NDArray[np.int64]) -> float:
-    """Share of items whose highest score is at their label."""
-    return float((scores.argmax(axis=1) == labels).mean())
-
-
-def against_source(reference: Answer, result: Answer, validation: Split) -> dict[str, float]:
-    """Agreement and both accuracies on the validation split; the names say that it is not the test split."""
-    before, after = reference(validation.inputs), result(validation.inputs)
-    found = {f"validation_{name}": value for name, value in agreement(before, after).items()}
-    found["validation_accuracy_before"] = accuracy(before, validation.labels)
-    found["validation_accuracy"] = accuracy(after, validation.labels)
+def score(outputs: npt.NDArray[np.generic], split: Split) -> dict[str, float]:
+    """Quality of the outputs for a split in the plain numbers of its task (``accuracy`` for classes)."""
+    found: dict[str, float] = load("task", split.task)().score(outputs.astype(np.float64), split.labels)
     return found
 
 
+def against_source(reference: Answer, result: Answer, validation: Split) -> dict[str, float]:
+    """Agreement and both qualities on the validation split; the names say that it is not the test split."""
+    before, after = reference(validation.inputs), result(validation.inputs)
+    found = {f"validation_{name}": value for name, value in agreement(before, after, validation.task).items()}
+    found |= {f"validation_{name}_before": value for name, value in score(before, validation).items()}
+    return found | {f"validation_{name}": value for name, value in score(after, validation).items()}
+
+
 def stratified_rows(split: Split, rows: int, seed: int = 0) -> dict[str, npt.NDArray[Any]]:
-    """Inputs of up to ``rows`` items of the split, each class by its share, in random but fixed order.
+    """Inputs of up to ``rows`` items, each class (or other stratum) by its share, in random but fixed order.
 
     Args:
         split: Where the items come from.
@@ -50,7 +53,7 @@ def stratified_rows(split: Split, rows: int, seed: int = 0) -> dict[str, npt.NDA
     """
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(split))
-    labels = split.labels[order]
+    labels = strata(split.labels, load("task", split.task).labels, least=1)[order]
     # rank of each item within its class, as a share of that class: taking the lowest shares takes every class evenly
     share = np.empty(len(split))
     for label in np.unique(labels):

@@ -48,12 +48,12 @@ class FineTune:
     def apply(self, artifact: Artifact, params: FineTuneParams, context: BuildContext, out: Path) -> Built:
         """Train and save."""
         from mlbench.runtimes.torch_module import WEIGHTS, load_module, save_module
-        from mlbench.variants.evidence import accuracy
+        from mlbench.variants.evidence import score
         from mlbench.workloads.training import call, train
 
         data = context.workload.data
         module = load_module(artifact)
-        before = accuracy(call(module, data.validation.inputs)[0], data.validation.labels)
+        before = score(call(module, data.validation.inputs)[0], data.validation)
         config = TrainConfig(**{item.name: getattr(params, item.name) for item in fields(params)})
         report = train(
             module, data.train, data.validation, config, context.progress, label=self.name, threads=context.threads
@@ -62,7 +62,7 @@ class FineTune:
         changed = {
             "rows": report.rows,
             "loss": report.loss,
-            "validation_accuracy_before": before,
-            "validation_accuracy": report.validation_accuracy,
+            **{f"validation_{name}_before": value for name, value in before.items()},
+            **{f"validation_{name}": value for name, value in report.validation.items()},
         }
         return Built("torch_module", WEIGHTS, changed, {**meta, "parameters": artifact.meta.get("parameters")})

@@ -21,11 +21,13 @@ class Split:
     """Items of one split: input arrays by name (first axis: items) and labels of the task's kind.
 
     Labels are as :data:`mlbench.records.LabelKind` says: class indices (items,), zeros and ones (items, classes),
-    numbers (items,), or class indices (items, tokens).
+    numbers (items,), or class indices (items, tokens). ``task`` is the name of the
+    task, which says what they mean.
     """
 
     inputs: dict[str, npt.NDArray[Any]] = field(compare=False)
     labels: npt.NDArray[Any] = field(compare=False)
+    task: str = "classification"
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -70,7 +70,7 @@ def make_data(config: DataConfig, task: str = "classification", encode: Encode |
     items = Items(labels, kind, classes, raw.splits, raw.source)
     parts = cutting.split(items, config)
     splits = {
-        name: Split({key: np.ascontiguousarray(array[rows]) for key, array in inputs.items()}, labels[rows])
+        name: Split({key: np.ascontiguousarray(array[rows]) for key, array in inputs.items()}, labels[rows], task)
         for name, rows in parts.items()
     }
     counts = {name: class_counts(split.labels, kind, classes) for name, split in splits.items()}

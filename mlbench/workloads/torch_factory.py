@@ -14,12 +14,13 @@ from mlbench.errors import InputError, MlbenchError
 from mlbench.records import Artifact, TensorSpec
 from mlbench.workloads import Data, Progress
 from mlbench.workloads.factory import check_factory, source_digest
+from mlbench.workloads.outputs import misfit, specs
 
 if TYPE_CHECKING:
     from torch import nn
 
 _WHERE = "workload.model"
-_VERSION = 1
+_VERSION = 2
 _PROBE_ROWS = 2
 
 
@@ -72,6 +73,7 @@ class TorchFactory:
             "args": args,
             "inputs": [asdict(spec) for spec in data.info.inputs],
             "classes": len(data.info.classes),
+            "task": data.train.task,
             "libraries": {"torch": version("torch")},
         }
         if config.train is not None:
@@ -138,7 +140,7 @@ def _outputs(module: nn.Module, data: Data, factory: str) -> tuple[TensorSpec, .
     """Names, dtypes and shapes of what the model gives for real inputs.
 
     Raises:
-        InputError: The model fails on the data, or its first output is not one score per class.
+        InputError: The model fails on the data, or its first output is not what the task reads.
     """
     from mlbench.workloads.training import call
 
@@ -147,15 +149,7 @@ def _outputs(module: nn.Module, data: Data, factory: str) -> tuple[TensorSpec, .
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         shapes = ", ".join(f"{spec.name} {list(spec.shape[1:])}" for spec in data.info.inputs)
         raise InputError(f"{_WHERE}.factory: what '{factory}' makes fails on the data ({shapes}): {error}") from error
-    classes = len(data.info.classes)
-    first = results[0]
-    if first.shape != (_PROBE_ROWS, classes):
-        raise InputError(
-            f"{_WHERE}: the model gives shape {list(first.shape)} for {_PROBE_ROWS} items, but {classes} classes need "
-            f"[{_PROBE_ROWS}, {classes}]"
-        )
-    names = ["logits", *(f"output_{number}" for number in range(1, len(results)))]
-    return tuple(
-        TensorSpec(name, result.dtype.name, (None, *result.shape[1:]))
-        for name, result in zip(names, results, strict=True)
-    )
+    reason = misfit(results[0].shape, _PROBE_ROWS, data)
+    if reason is not None:
+        raise InputError(f"{_WHERE}: {reason}")
+    return specs([(result.dtype.name, result.shape) for result in results], data.train.task)

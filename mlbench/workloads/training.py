@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,7 +15,11 @@ from torch import nn
 
 from mlbench.config import TrainConfig
 from mlbench.errors import MlbenchError
+from mlbench.records import IGNORED
+from mlbench.registry import load
 from mlbench.workloads import Progress, Split
+
+Loss = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 
 THREADS = 2  # fixed: the number of threads changes the order of sums, and so the last bits of the weights
 
@@ -31,14 +35,14 @@ class TrainingReport:
     Attributes:
         epochs: Passes over the training split.
         rows: Items of the training split.
-        loss: Mean cross-entropy over the last epoch, with label smoothing.
-        validation_accuracy: Share of right predictions on the validation split afterwards.
+        loss: Mean loss over the last epoch: cross-entropy with label smoothing for classes.
+        validation: Quality on the validation split afterwards, by name (``accuracy`` for classes).
     """
 
     epochs: int
     rows: int
     loss: float
-    validation_accuracy: float
+    validation: dict[str, float]
 
 
 @contextmanager
@@ -79,10 +83,10 @@ def train(
     label: str,
     threads: int = THREADS,
 ) -> TrainingReport:
-    """Train in place: AdamW, one-cycle learning rate, cross-entropy with label smoothing, optional random shifts.
+    """Train in place: AdamW, one-cycle learning rate, the task's loss, optional random shifts.
 
     Args:
-        module: Takes the inputs in order and returns class scores, shape (items, classes), first.
+        module: Takes the inputs in order and returns what the task reads first: class scores, (items, classes).
         train_split: What is learned from.
         validation: What the report is made on; nothing is chosen by it.
         config: Epochs, learning rate and so on; ``config.seed`` fixes the result bit for bit.
@@ -94,7 +98,8 @@ def train(
         The report; the module is left in evaluation mode.
 
     Raises:
-        TrainingError: ``max_shift`` without an image input, nothing to train, or the loss is no longer a number.
+        TrainingError: ``max_shift`` without an image input, nothing to train, a task without a loss, or the loss is
+            no longer a number.
     """
     images = [index for index, array in enumerate(train_split.inputs.values()) if array.ndim == 4]
     if config.max_shift and not images:
@@ -104,8 +109,8 @@ def train(
     with deterministic(config.seed, threads):
         loss = _fit(module, train_split, config, images if config.max_shift else [], progress, label)
         scores = call(module, validation.inputs)[0]
-    accuracy = float((scores.argmax(axis=1) == validation.labels).mean())
-    return TrainingReport(config.epochs, len(train_split), loss, accuracy)
+    quality = load("task", validation.task)().score(np.asarray(scores, dtype=np.float64), validation.labels)
+    return TrainingReport(config.epochs, len(train_split), loss, quality)
 
 
 def _fit(
@@ -113,6 +118,7 @@ def _fit(
 ) -> float:
     inputs = [torch.from_numpy(np.array(array)) for array in split.inputs.values()]
     labels = torch.from_numpy(np.array(split.labels))
+    loss_of = task_loss(split.task)
     rows = len(split)
     generator = torch.Generator().manual_seed(config.seed)
     optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -134,7 +140,7 @@ def _fit(
                 batch[position] = _shift(batch[position], config.max_shift, generator)
             optimizer.zero_grad()
             scores = output_tensors(module(*batch))[0]
-            loss = nn.functional.cross_entropy(scores, labels[index], label_smoothing=config.label_smoothing)
+            loss = loss_of(scores, labels[index], config.label_smoothing)
             loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature is untyped
             optimizer.step()
             scheduler.step()
@@ -147,6 +153,41 @@ def _fit(
             )
     module.eval()
     return mean
+
+
+def task_loss(task: str) -> Loss:
+    """The loss that a model of that task is trained with: outputs, labels and label smoothing in, a scalar out.
+
+    Raises:
+        TrainingError: The task has none.
+    """
+    losses: dict[str, Loss] = {"class": _class_loss, "multi_hot": _pair_loss, "number": _number_loss}
+    losses["token"] = _token_loss
+    if task == "embedding":
+        raise TrainingError("the task 'embedding' has no loss to train with; give the model's weights")
+    return losses[load("task", task).labels]
+
+
+def _class_loss(scores: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
+    if scores.ndim == 1 or scores.shape[1] == 1:  # a binary classifier with one output
+        target = labels.to(scores.dtype) * (1 - smoothing) + smoothing / 2
+        return nn.functional.binary_cross_entropy_with_logits(scores.reshape(-1), target)
+    return nn.functional.cross_entropy(scores, labels, label_smoothing=smoothing)
+
+
+def _pair_loss(scores: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
+    target = labels.to(scores.dtype) * (1 - smoothing) + smoothing / 2
+    return nn.functional.binary_cross_entropy_with_logits(scores, target)
+
+
+def _number_loss(scores: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:  # noqa: ARG001
+    return nn.functional.mse_loss(scores.reshape(-1), labels.to(scores.dtype))
+
+
+def _token_loss(scores: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
+    return nn.functional.cross_entropy(
+        scores.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, label_smoothing=smoothing
+    )
 
 
 def _batches(order: torch.Tensor, size: int) -> list[torch.Tensor]:

@@ -144,10 +144,11 @@ def test_per_class_intervals_and_undefined_shares() -> None:
 def test_no_error_and_no_change_is_not_certainty() -> None:
     truth = np.repeat(np.arange(3), 100)
     quality = evaluate(truth, truth, truth)
-    for estimate in quality.metrics.values():
+    assert quality.metrics["ece"].value == quality.deltas["ece"].value == 0
+    for estimate in (quality.metrics[row.name] for row in CLASSIFICATION[:-1]):
         assert estimate.value == pytest.approx(1.0)
         assert estimate.low == pytest.approx(300 / (300 + 1.959964**2))
-    for estimate in quality.deltas.values():
+    for estimate in (quality.deltas[row.name] for row in CLASSIFICATION[:-1]):
         assert (estimate.low, estimate.high) == pytest.approx((-0.01264, 0.01264), abs=1e-5)
     assert quality.agreement["flip_rate"].high == pytest.approx(0.01264, abs=1e-5)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlbench.variants.evidence import accuracy, against_source, agreement, stratified_rows
+from mlbench.variants.evidence import against_source, agreement, score, stratified_rows
 from mlbench.workloads import Split
 
 
@@ -16,8 +16,34 @@ def test_agreement_by_hand() -> None:
     assert agreement(reference, reference) == {"max_abs_diff": 0.0, "flip_rate": 0.0}
 
 
-def test_accuracy_by_hand() -> None:
-    assert accuracy(np.array([[1, 2], [3, 1], [0, 1]]), np.array([1, 0, 0])) == pytest.approx(2 / 3)
+def test_score_by_hand() -> None:
+    split = Split({}, np.array([1, 0, 0]))
+    assert score(np.array([[1, 2], [3, 1], [0, 1]]), split) == {"accuracy": pytest.approx(2 / 3)}
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "reference", "result", "expected"),
+    [
+        ("binary", [0, 1], [[-1.0], [2.0]], [[1.0], [2.0]], {"flip_rate": 0.5, "accuracy": 0.5}),
+        ("multilabel", [[0, 1], [1, 1]], [[-1, 1], [1, 1]], [[-1, 1], [1, -1]], {"flip_rate": 0.5, "exact_match": 0.5}),
+        ("regression", [1.0, 2.0], [[1.0], [2.0]], [[1.5], [2.0]], {"mean_abs_diff": 0.25, "mae": 0.25}),
+        ("embedding", [0, 1], [[1.0, 0.0], [0.0, 1.0]], [[2.0, 0.0], [1.0, 0.0]], {"cosine": 0.5}),
+        (
+            "token_classification",
+            [[0, -100], [1, 1]],
+            [[[1, 0], [1, 0]], [[0, 1], [0, 1]]],
+            [[[1, 0], [0, 1]], [[0, 1], [1, 0]]],
+            {"flip_rate": 0.5, "accuracy": 2 / 3},
+        ),
+    ],
+)
+def test_every_task_has_evidence_of_its_own(
+    task: str, labels: list, reference: list, result: list, expected: dict[str, float]
+) -> None:
+    before, after, split = np.array(reference), np.array(result), Split({}, np.array(labels), task)
+    found = {**agreement(before, after, task), **score(after, split)}
+    assert found.pop("max_abs_diff") == np.abs(before - after).max()
+    assert found == pytest.approx(expected)
 
 
 def test_against_source_names_what_it_measured_on() -> None:

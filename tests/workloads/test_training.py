@@ -44,7 +44,7 @@ def trained(config: TrainConfig = CONFIG, rows: int = 50, threads: int = 1) -> t
     said: list[str] = []
     report = train(module, split(rows, 0), split(40, 1), config, said.append, label="training tiny", threads=threads)
     assert report.rows == rows
-    return module, said, report.validation_accuracy
+    return module, said, report.validation["accuracy"]
 
 
 def bits(module: nn.Module) -> bytes:
