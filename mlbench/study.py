@@ -23,7 +23,6 @@ import numpy.typing as npt
 
 import mlbench
 from mlbench import noise as machine_noise
-from mlbench import registry
 from mlbench.analysis import analyse
 from mlbench.comparison import undecided
 from mlbench.compose import Composition
@@ -37,8 +36,8 @@ from mlbench.measurement.plan import make_plan
 from mlbench.policy import decide
 from mlbench.probes.started import started
 from mlbench.progress import Progress
-from mlbench.quality import Probing, Task
-from mlbench.quality.losses import loss_notice
+from mlbench.quality import Task
+from mlbench.quality.judging import decided, loss_notices, qualities, ready_task
 from mlbench.recipes import recipes
 from mlbench.records import (
     Arm,
@@ -47,14 +46,12 @@ from mlbench.records import (
     Measurement,
     Notice,
     Plan,
-    Quality,
     Recipe,
     Role,
     Study,
 )
 from mlbench.reporting.html import render_html
 from mlbench.reporting.markdown import render_markdown, render_note
-from mlbench.runtimes.loading import answers
 from mlbench.tracking import (
     OpenStudy,
     Promotion,
@@ -122,13 +119,13 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
         arms, failed = _build_arms(config, workload, store, progress, runs)
         composition = _within_budget(composition, arms, workload, progress, begun)
         config = composition.config
-        task = _task(arms[0], workload)
+        task = ready_task(workload.info.task, arms[0], workload.data.train.inputs, workload.data.train.labels)
         plan = _plan(config, arms)
         measurement = measure(plan, arms, workload, config, progress)
         with keeping(measurement, runs, progress):
             progress.phase("Deciding")
             spent = time.monotonic() - begun
-            measurement = _decided(measurement, task)
+            measurement = decided(measurement, task)
             study = _conclude(composition, name, created, workload, arms, failed, measurement, task, store, spent)
             progress.phase("Publishing to MLflow")
             publish(
@@ -280,10 +277,9 @@ def _conclude(
     """From measurement to decision."""
     config = composition.config
     noise = machine_noise.judge(measurement.turns, len(os.sched_getaffinity(0)), measurement.machine_looks)
-    qualities = _qualities(config, task, workload, measurement)
-    results = (*analyse(measurement, arms, qualities, config.protocol, noise), *failed)
+    found = qualities(measurement, task, workload.info.data.classes, config.seed)
+    results = (*analyse(measurement, arms, found, config.protocol, noise), *failed)
     loud = machine_noise.notice(noise)
-    lost = [notice for name, quality in qualities.items() if (notice := loss_notice(name, quality)) is not None]
     data_notes = (Notice("data", note) for note in workload.info.data.notes)
     store_notes = (Notice("cache", note) for note in store.notices)
     step_notes = _step_notices(arms)
@@ -303,7 +299,8 @@ def _conclude(
             *composition.warnings,
             *data_notes,
             *store_notes,
-            *step_notes, *lost,
+            *step_notes,
+            *loss_notices(found),
             *([loud] if loud else []),
             *alone.notices(measurement.turns),
             *(notice for arm in results for notice in arm.warnings),
@@ -322,39 +319,6 @@ def _step_notices(arms: Sequence[Arm]) -> list[Notice]:
             if "notice" in step.changed:
                 found.setdefault((step.fingerprint, f"{step.name}: {step.changed['notice']}"), []).append(arm.name)
     return [Notice("step", f"{', '.join(names)}: {text}") for (_, text), names in found.items()]
-
-
-def _task(baseline: Arm, workload: Workload) -> Task:
-    """The workload's task; one that learns from the baseline's outputs for the training split has done so."""
-    task: Task = registry.load("task", workload.info.task)()
-    if not isinstance(task, Probing):
-        return task
-    train = workload.data.train
-    return task.fitted(answers(baseline.artifact, baseline.settings, train.inputs), train.labels)
-
-
-def _decided(measurement: Measurement, task: Task) -> Measurement:
-    """The measurement with what the task makes of all outputs that are finite."""
-    predictions = tuple(
-        replace(item, decided=task.decide(item.outputs)) if np.isfinite(item.outputs).all() else item
-        for item in measurement.predictions
-    )
-    return replace(measurement, predictions=predictions)
-
-
-def _qualities(config: StudyConfig, task: Task, workload: Workload, measurement: Measurement) -> dict[str, Quality]:
-    """Quality of every arm that answered for the whole test set, paired with the baseline's answers."""
-    predictions = {item.arm: item for item in measurement.predictions}
-    baseline = predictions.get(measurement.plan.baseline)
-    return {
-        name: task.evaluate(
-            item,
-            baseline if name != measurement.plan.baseline else None,
-            workload.info.data.classes,
-            config.seed,
-        )
-        for name, item in predictions.items()
-    }
 
 
 def _decision(config: StudyConfig, results: Sequence[ArmResult]) -> Decision:

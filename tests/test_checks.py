@@ -192,3 +192,22 @@ def test_a_study_with_several_threads_says_what_it_risks(config: StudyConfig) ->
     found = [notice for notice in checks.warnings(replace(config, variants={"a": several})) if notice.code != "threads"]
     assert [notice.code for notice in found] == ["multi-thread"]
     assert found[0].message.startswith("variants.a.runtime.threads=2: with several threads")
+
+
+def test_a_policy_on_what_the_task_does_not_give(config: StudyConfig) -> None:
+    workload = replace(config.workload, task="regression")
+    policy = PolicyConfig("p", (ConstraintConfig("quality/accuracy", unit="points", min=-1.0),))
+    assert found(policy=policy, workload=workload) == [
+        (
+            "policy.constraints[0]: the task 'regression' gives no quality/accuracy; it gives quality/r2, quality/mae, "
+            "quality/rmse (a packaged policy for each task: mlbench list policies)"
+        )
+    ]
+    assert found(policy=policy, workload=config.workload) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "policy"), [("regression", "keep_r2"), ("embedding", "keep_probe_accuracy"), ("multilabel", "keep_f1")]
+)
+def test_every_task_has_a_packaged_policy(task: str, policy: str) -> None:
+    assert compose([f"workload.task={task}", f"policy={policy}"]).config.policy.name == policy

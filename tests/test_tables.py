@@ -209,6 +209,9 @@ class TestPredictions:
             np.testing.assert_array_equal(found, labels)
         assert pq.read_table(tmp_path / "p").column_names[1 : 1 + len(columns)] == columns
 
+
+class TestDamage:
+    @pytest.fixture
     def path(self, tmp_path):
         path = tmp_path / "samples.parquet"
         tables.write_samples(path, "a", measurement(TURNS))
