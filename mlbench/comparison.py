@@ -24,7 +24,7 @@ def p50_verdict(figures: Figures, baseline: str, name: str, protocol: ProtocolCo
         figures.ratios(name, baseline, headline, turn_p50),
         metric=P50,
         margin=protocol.margin,
-        alpha=protocol.look_alpha,
+        alpha=figures.plan.look_alpha(protocol.alpha),
         cpu_log_ratios=figures.ratios(name, baseline, headline, turn_cpu),
     )
 
@@ -41,7 +41,7 @@ def undecided(measurement: Measurement, protocol: ProtocolConfig) -> list[str]:
     found = {name: p50_verdict(figures, baseline, name, protocol) for name in whole}
     return [
         name
-        for name, verdict in statistics.holm(found, protocol.look_alpha).items()
+        for name, verdict in statistics.holm(found, figures.plan.look_alpha(protocol.alpha)).items()
         if verdict.call == "inconclusive" and (not verdict.withheld or verdict.trials < statistics.MIN_TRIALS)
     ]
 
@@ -55,19 +55,19 @@ def verdicts(
         if figures.trials(name, baseline):
             for verdict in _of(figures, baseline, name, protocol):
                 found[verdict.metric][name] = verdict
-    return {metric: statistics.holm(calls, protocol.look_alpha) for metric, calls in found.items()}
+    return {metric: statistics.holm(calls, figures.plan.look_alpha(protocol.alpha)) for metric, calls in found.items()}
 
 
 def _of(figures: Figures, baseline: str, name: str, protocol: ProtocolConfig) -> list[Verdict]:
     """Every verdict that one variant's trials can give, before Holm."""
-    trials = figures.trials(name, baseline)
+    trials, alpha = figures.trials(name, baseline), figures.plan.look_alpha(protocol.alpha)
     found = [
         p50_verdict(figures, baseline, name, protocol),
         statistics.compare(
             np.log(figures.peaks(name, trials) / figures.peaks(baseline, trials)),
             metric=PEAK_MEMORY,
             margin=protocol.memory_margin,
-            alpha=protocol.look_alpha,
+            alpha=alpha,
         ),
     ]
     at = figures.plan.throughput_at
@@ -77,7 +77,7 @@ def _of(figures: Figures, baseline: str, name: str, protocol: ProtocolConfig) ->
                 -figures.ratios(name, baseline, at, turn_p50),  # items per second: the reciprocal of time per call
                 metric=THROUGHPUT,
                 margin=protocol.margin,
-                alpha=protocol.look_alpha,
+                alpha=alpha,
                 lower_is_better=False,
             )
         )
@@ -85,7 +85,10 @@ def _of(figures: Figures, baseline: str, name: str, protocol: ProtocolConfig) ->
     if mine is not None and theirs is not None:
         found.append(
             statistics.compare(
-                np.log(mine / theirs), metric=P95, margin=protocol.tail_margin, alpha=protocol.look_alpha
+                np.log(mine / theirs),
+                metric=P95,
+                margin=protocol.tail_margin,
+                alpha=alpha,
             )
         )
     return found
@@ -122,13 +125,13 @@ def _speedups(
     figures: Figures, baseline: str, name: str, protocol: ProtocolConfig
 ) -> dict[str, tuple[SeriesPoint, ...]]:
     """Speed-up of p50 against the baseline at every condition that both serve."""
-    series = {}
+    series, alpha = {}, figures.plan.look_alpha(protocol.alpha)
     for sweep in SWEEPS if figures.trials(name, baseline) else ():
         metric, points = f"{sweep.prefix}/speedup_p50", []
         for at in figures.plan.sweep(sweep.axis):
             if figures.both_serve(name, baseline, at):
                 ratios = figures.ratios(name, baseline, at, turn_p50)
-                verdict = statistics.compare(ratios, metric=metric, margin=protocol.margin, alpha=protocol.look_alpha)
+                verdict = statistics.compare(ratios, metric=metric, margin=protocol.margin, alpha=alpha)
                 points.append(SeriesPoint(getattr(at, sweep.axis), _inverse(_ratio(verdict))))
         if points:
             series[metric] = tuple(points)

@@ -159,11 +159,6 @@ class ProtocolConfig:
     alpha: Annotated[float, Gt(0), Le(0.5)] = 0.05
     turn_timeout_s: Annotated[float, Gt(0)] = 300.0
 
-    @property
-    def look_alpha(self) -> float:
-        """Error rate of each look: a third of ``alpha`` where more than one was asked for (docs/method.md)."""
-        return self.alpha / 3 if self.extend else self.alpha
-
 
 @dataclass(frozen=True, slots=True)
 class ProbesConfig:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from mlbench.errors import MlbenchError
 
 SCHEMA_VERSION = 1
+MOST_LOOKS = 3  # at the verdicts of one study
 
 T = TypeVar("T")
 Role = Literal["baseline", "variant", "incumbent"]
@@ -281,6 +282,10 @@ class Plan:
     looks: tuple[int, ...] = ()
     look: int = 0
     schema: int = SCHEMA_VERSION
+
+    def look_alpha(self, alpha: float) -> float:
+        """Error rate of each look: all of ``alpha``, or a third of it where there are several (docs/method.md)."""
+        return alpha / MOST_LOOKS if self.looks else alpha
 
     def ended_at(self, look: int) -> Plan:
         """The same plan, of which no more was measured than up to this look (from 1); the schedule stays whole."""

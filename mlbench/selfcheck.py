@@ -27,12 +27,13 @@ from mlbench.progress import Progress
 from mlbench.recipes import recipes
 from mlbench.records import Arm, Estimate, Measurement, Noise, StepSpec, Verdict
 from mlbench.statistics import BetweenProcesses
-from mlbench.study import measure
+from mlbench.study import measure, terminable
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
 from mlbench.workloads.prepare import prepare
 
 BASELINE, TWIN, SLOW = "baseline", "twin", "slow"
+DIFFERENT = ("faster", "slower")
 ENOUGH = 0.8  # a rate of detection below this is worth more trials
 
 Measure = Callable[[int], tuple[Measurement, Noise]]
@@ -44,29 +45,35 @@ class SelfCheck:
     """What came out.
 
     Attributes:
+        asked: Studies that were asked for.
         studies: Studies that count; the baseline and both arms were complete in them.
         lost: Studies that do not count, because a worker was lost, the machine was unusable, or arms did not run alone.
         percent: Extra work of the slow arm.
         false_calls: Share of studies in which the twin was called faster or slower.
         detected: Share of studies in which the slow arm was called slower.
+        allowed: The most false calls that the stated error rate explains, at 5 %: with more of them it is refuted.
         wrong_sign: Share of studies in which the slow arm was called faster.
         half_width: Median half-width of the twin's interval, as a fraction (0.01 is 1 %).
         noisy: Share of studies on a noisy machine.
         between: Where the twin's spread comes from.
         sound: Whether all that is compatible with the stated error rate.
+        interrupted: Whether it was stopped before all studies were measured.
         advice: What to do, in plain words.
     """
 
+    asked: int
     studies: int
     lost: int
     percent: float
     false_calls: Estimate
+    allowed: int
     detected: Estimate
     wrong_sign: Estimate
     half_width: float
     noisy: float
     between: BetweenProcesses
     sound: bool
+    interrupted: bool
     advice: tuple[str, ...]
 
 
@@ -87,6 +94,8 @@ def arms(baseline: Arm, slow: Arm) -> tuple[Arm, Arm, Arm]:
 def run_selfcheck(composition: Composition, studies: int, percent: float, progress: Progress) -> SelfCheck:
     """Check the configured baseline on this machine; needs no MLflow and leaves nothing there.
 
+    Ctrl-C or SIGTERM while measuring ends the workers and gives what was counted so far.
+
     Args:
         composition: The validated configuration; its variants are not used.
         studies: How many studies.
@@ -96,8 +105,11 @@ def run_selfcheck(composition: Composition, studies: int, percent: float, progre
     Raises:
         InputError: The data is not fit.
         MlbenchError: The baseline cannot be built, or no study was complete.
+        KeyboardInterrupt: Interrupted before there was anything to count.
     """
     config = composition.config
+    if config.protocol.budget_minutes is not None:
+        progress.notice("protocol.budget_minutes is for one study and has no part in a selfcheck")
     progress.phase("Preparing the workload")
     store = Store(config.cache_dir)
     workload = prepare(config.workload, store, progress.step)
@@ -116,11 +128,21 @@ def run_selfcheck(composition: Composition, studies: int, percent: float, progre
         measured = measure(plan, three, workload, config, progress)
         return measured, judge(measured.turns, len(os.sched_getaffinity(0)), measured.machine_looks)
 
-    return check(studies, percent, config.seed, config.protocol, one)
+    threads = recipe.runtime.threads
+    with terminable():
+        return check(studies, percent, config.seed, config.protocol, one, progress.notice, threads)
 
 
-def check(studies: int, percent: float, seed: int, protocol: ProtocolConfig, measure: Measure) -> SelfCheck:
-    """Measure the studies and count.
+def check(
+    studies: int,
+    percent: float,
+    seed: int,
+    protocol: ProtocolConfig,
+    measure: Measure,
+    tell: Callable[[str], None] = lambda _text: None,
+    threads: int = 1,
+) -> SelfCheck:
+    """Measure the studies and count, until all are measured or it is interrupted.
 
     Args:
         studies: How many.
@@ -128,31 +150,62 @@ def check(studies: int, percent: float, seed: int, protocol: ProtocolConfig, mea
         seed: Of the first study; every further one adds 1.
         protocol: Margin and error rate.
         measure: Measures one study.
+        tell: Told after every study how the count stands.
+        threads: Threads of the arms, for the advice.
 
     Raises:
         MlbenchError: No study was complete.
+        KeyboardInterrupt: Interrupted before a study was.
     """
     twins: list[Verdict] = []
     slows: list[Verdict] = []
     rounds: list[np.ndarray] = []
     noisy = lost = 0
+    interrupted = False
     for number in range(studies):
-        measurement, noise = measure(seed + number)
-        if not measurement.complete:
+        try:
+            measurement, noise = measure(seed + number)
+        except KeyboardInterrupt:
+            interrupted = True
             break
-        if measurement.lost or noise.level == "unusable" or disturbance(measurement.turns):
+        if not measurement.complete:
+            interrupted = True
+            break
+        unfit = _unfit(measurement, noise)
+        if unfit:
             lost += 1
+            tell(f"study {number + 1} of {studies} does not count: {unfit}")
             continue
         figures = Figures(measurement)
         noisy += noise.level == "noisy"
         twins.append(p50_verdict(figures, BASELINE, TWIN, protocol))
         slows.append(p50_verdict(figures, BASELINE, SLOW, protocol))
         rounds.append(_round_ratios(figures))
-    if not twins:
-        raise MlbenchError(
-            f"none of {studies} studies can be used: a worker was lost, the machine was unusable, or it was interrupted"
+        different, found = _count(twins, *DIFFERENT), _count(slows, "slower")
+        tell(
+            f"study {number + 1} of {studies}: identical arms {twins[-1].call}, {percent:g} % more work "
+            f"{slows[-1].call}; so far {different} called different and {found} found of {len(twins)}"
         )
-    return _report(twins, slows, np.concatenate(rounds), noisy, lost, percent, protocol)
+    if not twins:
+        if interrupted:
+            raise KeyboardInterrupt
+        raise MlbenchError(f"none of {studies} studies can be used: a worker was lost, or the machine was unusable")
+    checked = _report(twins, slows, np.concatenate(rounds), percent, protocol)
+    checked = replace(checked, asked=studies, lost=lost, noisy=noisy / len(twins), interrupted=interrupted)
+    return replace(checked, advice=_advice(checked, protocol, threads))
+
+
+def _unfit(measurement: Measurement, noise: Noise) -> str:
+    """Why a study does not count, or nothing."""
+    if measurement.lost:
+        return f"{measurement.lost[0].arm} lost a trial ({measurement.lost[0].reason})"
+    if noise.level == "unusable":
+        return f"the machine was unusable ({'; '.join(noise.evidence)})"
+    return disturbance(measurement.turns)
+
+
+def _count(verdicts: Sequence[Verdict], *calls: str) -> int:
+    return sum(verdict.call in calls for verdict in verdicts)
 
 
 def _round_ratios(figures: Figures) -> np.ndarray:
@@ -169,17 +222,15 @@ def _report(
     twins: Sequence[Verdict],
     slows: Sequence[Verdict],
     ratios: np.ndarray,
-    noisy: int,
-    lost: int,
     percent: float,
     protocol: ProtocolConfig,
 ) -> SelfCheck:
-    count = len(twins)
+    """The counts and what they say of the rule; what happened on the way, and advice, are added by :func:`check`."""
+    count, most = len(twins), statistics.most_expected(len(twins), protocol.alpha)
 
     def share(verdicts: Sequence[Verdict], *calls: str) -> Estimate:
-        return statistics.clopper_pearson(sum(verdict.call in calls for verdict in verdicts), count)
+        return statistics.clopper_pearson(_count(verdicts, *calls), count)
 
-    false_calls, detected = share(twins, "faster", "slower"), share(slows, "slower")
     wrong_sign = share(slows, "faster")
     widths = [
         np.log(verdict.ratio.high / verdict.ratio.low) / 2
@@ -187,25 +238,25 @@ def _report(
         if verdict.ratio is not None and verdict.ratio.low is not None and verdict.ratio.high is not None
     ]
     between = statistics.between_processes(ratios)
-    # a rate that is stated as alpha is refuted when even the lower bound lies above it
-    sound = (false_calls.low or 0.0) <= protocol.alpha and wrong_sign.value == 0
-    checked = SelfCheck(
+    return SelfCheck(
+        asked=count,
         studies=count,
-        lost=lost,
+        lost=0,
         percent=percent,
-        false_calls=false_calls,
-        detected=detected,
+        false_calls=share(twins, *DIFFERENT),
+        allowed=most,
+        detected=share(slows, "slower"),
         wrong_sign=wrong_sign,
         half_width=float(np.median(widths)) if widths else float("inf"),
-        noisy=noisy / count,
+        noisy=0.0,
         between=between,
-        sound=sound,
+        sound=_count(twins, *DIFFERENT) <= most and wrong_sign.value == 0,
+        interrupted=False,
         advice=(),
     )
-    return replace(checked, advice=_advice(checked, protocol))
 
 
-def _advice(checked: SelfCheck, protocol: ProtocolConfig) -> tuple[str, ...]:
+def _advice(checked: SelfCheck, protocol: ProtocolConfig, threads: int) -> tuple[str, ...]:
     said: list[str] = []
     if not checked.sound:
         said.append(
@@ -224,8 +275,12 @@ def _advice(checked: SelfCheck, protocol: ProtocolConfig) -> tuple[str, ...]:
         said.append(
             "rounds differ more than fresh processes do: more rounds help as much as more trials, and cost less"
         )
+    if threads > 1 and (not checked.sound or checked.detected.value < ENOUGH or checked.between.share > 0.5):
+        said.append(f"with {threads} threads fresh processes differ more and speeds jump: try threads=1")
     if checked.noisy > 0.2:
         said.append(f"the machine was noisy in {100 * checked.noisy:.0f} % of the studies: stop other work on it")
     if checked.lost:
         said.append(f"{checked.lost} studies do not count: a worker was lost or the machine was unusable")
+    if checked.interrupted:
+        said.append(f"stopped after {checked.studies + checked.lost} of {checked.asked} studies: fewer can tell less")
     return tuple(said) or ("nothing to change: the rule keeps its promise here",)

@@ -112,7 +112,7 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
     data = read_data(config.workload)  # wrong data is told before anything is opened or left behind
     check_lengths(config, data)
     tracker = connect(config.tracking)
-    with _terminable(), closing_runs(tracker.open_study(name, composition.record, composition.overrides)) as runs:
+    with terminable(), closing_runs(tracker.open_study(name, composition.record, composition.overrides)) as runs:
         progress.phase("Preparing the workload")
         store = Store(config.cache_dir)
         workload = prepare(config.workload, store, progress.step, data)
@@ -400,7 +400,7 @@ def keeping(measurement: Measurement, runs: OpenStudy, progress: Progress) -> It
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """SIGTERM ends a study like Ctrl-C does: workers gone, runs closed, what was measured kept."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:

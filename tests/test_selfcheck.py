@@ -1,5 +1,7 @@
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from mlbench.config import ProtocolConfig, ScenarioConfig
 from mlbench.errors import MlbenchError
 from mlbench.measurement.plan import make_plan
 from mlbench.records import LostTrial, Measurement, Noise, Turn, WorkerReport
-from mlbench.selfcheck import BASELINE, SLOW, TWIN, arms, check
+from mlbench.selfcheck import BASELINE, SLOW, TWIN, SelfCheck, arms, check
 
 PROTOCOL = ProtocolConfig(trials=6, rounds=4)
 QUIET = Noise("quiet")
@@ -41,8 +43,11 @@ def study(seed: int, twin: float = 1.0, slow: float = 1.1, process: float = 0.0,
     return Measurement(plan, tuple(turns), workers, ())
 
 
-def run(studies: int, make: Callable[[int], tuple[Measurement, Noise]], percent: float = 10.0):
-    return check(studies, percent, 100, PROTOCOL, make)
+Make = Callable[[int], tuple[Measurement, Noise]]
+
+
+def run(studies: int, make: Make, percent: float = 10.0, **options: Any) -> SelfCheck:
+    return check(studies, percent, 100, PROTOCOL, make, **options)
 
 
 def test_a_good_machine_is_sound() -> None:
@@ -107,9 +112,63 @@ def test_lost_and_unusable_studies_do_not_count_and_are_told() -> None:
     assert any("noisy in 100 %" in advice for advice in checked.advice)
 
 
-def test_an_interruption_reports_what_there_is() -> None:
-    checked = run(5, lambda seed: (replace(study(seed), complete=seed < 102), QUIET))
-    assert checked.studies == 2
+def stopping(at: int, *, inside: bool) -> Make:
+    """Studies until an interruption, inside of a measurement or outside."""
+
+    def make(seed: int) -> tuple[Measurement, Noise]:
+        if seed >= at and not inside:
+            raise KeyboardInterrupt
+        return replace(study(seed), complete=seed < at), QUIET
+
+    return make
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_an_interruption_reports_the_counts_so_far(inside: bool) -> None:
+    checked = run(5, stopping(102, inside=inside))
+    assert (checked.asked, checked.studies, checked.interrupted, checked.sound) == (5, 2, True, True)
+    assert checked.detected.n == 2
+    assert "stopped after 2 of 5 studies: fewer can tell less" in checked.advice
+    assert "as far as 2 of 5 studies can tell" in text(checked)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_an_interruption_before_anything_was_counted_is_just_that(inside: bool) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(5, stopping(100, inside=inside))
+
+
+def test_each_study_is_told_with_the_count_so_far() -> None:
+    told: list[str] = []
+    run(2, lambda seed: (study(seed), Noise("unusable", ("busy",)) if seed == 101 else QUIET), tell=told.append)
+    assert told == [
+        "study 1 of 2: identical arms equivalent, 10 % more work slower; so far 0 called different and 1 found of 1",
+        "study 2 of 2 does not count: the machine was unusable (busy)",
+    ]
+
+
+@pytest.mark.parametrize(("wrong", "sound"), [(4, True), (5, False)])
+def test_at_most_4_of_40_false_calls_are_sound(wrong: int, sound: bool) -> None:
+    checked = run(40, lambda seed: (study(seed, twin=1.06 if seed < 100 + wrong else 1.0, rounds=0.002), QUIET))
+    assert checked.false_calls.value == pytest.approx(wrong / 40)
+    assert (checked.allowed, checked.sound) == (4, sound)
+    assert "at most 4 expected" in text(checked)
+
+
+def test_more_threads_are_named_as_a_cause() -> None:
+    def twins_apart(seed: int) -> tuple[Measurement, Noise]:
+        return study(seed, twin=1.06), QUIET
+
+    assert any("try threads=1" in advice for advice in run(10, twins_apart, threads=2).advice)
+    assert not any("threads" in advice for advice in run(10, twins_apart).advice)
+    assert not any("threads" in advice for advice in run(10, lambda seed: (study(seed), QUIET), threads=2).advice)
+
+
+def test_the_result_is_plain_json() -> None:
+    checked = json.loads(json.dumps(asdict(run(2, lambda seed: (study(seed), QUIET)))))
+    assert checked["studies"] == 2
+    assert set(checked["false_calls"]) >= {"value", "low", "high", "n", "method"}
+    assert set(checked["between"]) == {"share", "process_sd", "round_sd", "trials"}
 
 
 def test_nothing_usable_is_an_error() -> None:

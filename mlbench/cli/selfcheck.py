@@ -28,6 +28,8 @@ def do_selfcheck(chosen: argparse.Namespace) -> int:
             progress.notice(notice.message)
         checked = run_selfcheck(composition, chosen.studies, chosen.percent, progress)
     sys.stdout.write(json.dumps(asdict(checked), indent=2) + "\n" if chosen.json else text(checked))
+    if checked.interrupted:
+        return int(ExitCode.INTERRUPTED)
     return int(ExitCode.DONE if checked.sound else ExitCode.FAILURE)
 
 
@@ -35,7 +37,7 @@ def text(checked: SelfCheck) -> str:
     """The result for a terminal."""
     between = checked.between
     rows = [
-        ("identical arms called different", _share(checked.false_calls)),
+        ("identical arms called different", f"{_share(checked.false_calls)}, at most {checked.allowed} expected"),
         (f"{checked.percent:g} % more work called slower", _share(checked.detected)),
         (f"{checked.percent:g} % more work called faster", _share(checked.wrong_sign)),
         ("interval of identical arms", f"±{100 * checked.half_width:.2f} % (median)"),
@@ -47,7 +49,12 @@ def text(checked: SelfCheck) -> str:
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows]
     word = "sound" if checked.sound else "NOT sound"
-    lines += ["", f"Verdicts are {word} here, as far as {checked.studies} studies can tell."]
+    counted = (
+        f"{checked.studies} studies"
+        if checked.studies == checked.asked
+        else (f"{checked.studies} of {checked.asked} studies")
+    )
+    lines += ["", f"Verdicts are {word} here, as far as {counted} can tell."]
     lines += [f"  - {advice}" for advice in checked.advice]
     return "\n".join(lines) + "\n"
 

@@ -14,7 +14,7 @@ from mlbench.config import ProtocolConfig
 from mlbench.errors import InputError
 from mlbench.measurement.sizing import with_percentiles
 from mlbench.metrics import PERCENTILES
-from mlbench.records import Measurement, Notice, Turn
+from mlbench.records import MOST_LOOKS, ConditionKey, Measurement, Notice, Turn
 
 Pilot = Callable[[ProtocolConfig], Measurement]
 
@@ -115,19 +115,17 @@ def costs(pilot: Measurement, wall_seconds: float) -> Costs:
     """
     if not pilot.turns:
         raise ValueError("a pilot without any turn says nothing")
-    first = pilot.plan.conditions[0]
-    turns: dict[bool, dict[object, list[Turn]]] = {True: defaultdict(list), False: defaultdict(list)}
+    turns: dict[ConditionKey, list[Turn]] = defaultdict(list)
     for turn in pilot.turns:
-        turns[turn.batch_size == first.batch_size][turn.batch_size].append(turn)
-    headline = [_round_cost(of) for of in turns[True].values()]
-    sweep = [_round_cost(of) for of in turns[False].values()]
-    measured = sum(_span(of) for kind in turns.values() for of in kind.values())
+        turns[turn.key].append(turn)
+    start = max(0.0, wall_seconds - sum(_span(of) for of in turns.values()))
+    first = turns.pop(pilot.plan.conditions[0].key)
     return Costs(
-        start=max(0.0, wall_seconds - measured),
-        headline=_together(headline),
-        sweep=_together(sweep),
-        group=min(turn.group for turn in pilot.turns if turn.batch_size == first.batch_size),
-        round_sd=_round_sd([turn for of in turns[True].values() for turn in of], pilot.plan.baseline),
+        start=start,
+        headline=_round_cost(first),
+        sweep=_together([_round_cost(of) for of in turns.values()]),
+        group=min(turn.group for turn in first),
+        round_sd=_round_sd(first, pilot.plan.baseline),
     )
 
 
@@ -232,7 +230,8 @@ def half_width(found: Costs, protocol: ProtocolConfig) -> float | None:
     """
     if found.round_sd is None or protocol.trials < 2:
         return None
-    t = statistics.t_quantile(protocol.trials - 1, 1 - protocol.look_alpha / 2)
+    alpha = protocol.alpha / (MOST_LOOKS if protocol.extend else 1)
+    t = statistics.t_quantile(protocol.trials - 1, 1 - alpha / 2)
     return math.expm1(t * _MEDIAN * found.round_sd / math.sqrt(protocol.trials * protocol.rounds))
 
 

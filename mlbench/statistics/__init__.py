@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlbench.statistics._between import BetweenProcesses, between_processes, clopper_pearson
+from mlbench.statistics._between import BetweenProcesses, between_processes, clopper_pearson, most_expected
 from mlbench.statistics._bootstrap import Statistic, bootstrap_interval
 from mlbench.statistics._estimates import trial_estimate
 from mlbench.statistics._holm import adjusted, holm
@@ -26,6 +26,7 @@ __all__ = [
     "mark",
     "mcnemar_exact",
     "min_samples",
+    "most_expected",
     "paired_log_ratios",
     "percentile",
     "supported",

@@ -63,3 +63,12 @@ def clopper_pearson(successes: int, n: int, level: float = 0.95) -> Estimate:
         raise ValueError(f"{successes} of {n} is no share")
     bounds = stats.binomtest(successes, n).proportion_ci(level, method="exact")
     return Estimate(successes / n, float(bounds.low), float(bounds.high), level, n, "fraction", "Clopper-Pearson")
+
+
+def most_expected(n: int, rate: float, level: float = 0.95) -> int:
+    """The most of ``n`` that a rate explains: more come with a probability of at most 1 - ``level`` (exact binomial).
+
+    >>> most_expected(40, 0.05), most_expected(10, 0.05)
+    (4, 2)
+    """
+    return next(k for k in range(n + 1) if stats.binom.sf(k, n, rate) <= 1 - level)

@@ -112,6 +112,17 @@ def test_the_spread_between_rounds_is_that_of_the_typical_variant() -> None:
     assert costs(replace(measured, turns=alone), 1.0).round_sd is None
 
 
+def test_every_further_condition_is_in_the_sweep() -> None:
+    bench = Bench()
+    protocol = pilot_protocol(ProtocolConfig())
+    scenario = ScenarioConfig(batch_sizes=(1, 4, 8))
+    plan = make_plan([arm.name for arm in ARMS], "baseline", scenario, protocol, 0)
+    inputs = {"x": np.zeros((8, 2), np.float32)}
+    found = costs(Coordinator(plan, ARMS, inputs, np.zeros(8, np.int64), launch=bench.launch).run(), 10.0)
+    assert found.headline.call == pytest.approx(0.006)
+    assert found.sweep.call == pytest.approx(0.012)
+
+
 def test_a_pilot_without_turns_says_nothing() -> None:
     measured = Bench().measure(pilot_protocol(ProtocolConfig()))
     with pytest.raises(ValueError, match="pilot"):

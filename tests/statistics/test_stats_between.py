@@ -1,8 +1,10 @@
+from math import comb
+
 import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from mlbench.statistics import between_processes, clopper_pearson
+from mlbench.statistics import between_processes, clopper_pearson, most_expected
 
 
 @pytest.mark.parametrize(("process", "rounds"), [(0.01, 0.02), (0.0, 0.02), (0.03, 0.01)])
@@ -43,3 +45,12 @@ def test_clopper_pearson_agrees_with_statsmodels(k: int, n: int) -> None:
 def test_clopper_pearson_refuses_what_is_no_share(k: int, n: int) -> None:
     with pytest.raises(ValueError, match="is no share"):
         clopper_pearson(k, n)
+
+
+@pytest.mark.parametrize(("n", "rate", "expected"), [(40, 0.05, 4), (10, 0.05, 2), (2, 0.05, 1), (40, 0.01, 2)])
+def test_most_that_a_rate_explains_by_adding_up_the_binomial(n: int, rate: float, expected: int) -> None:
+    def more_than(k: int) -> float:
+        return sum(comb(n, j) * rate**j * (1 - rate) ** (n - j) for j in range(k + 1, n + 1))
+
+    assert most_expected(n, rate) == expected
+    assert more_than(expected) <= 0.05 < more_than(expected - 1)
