@@ -71,7 +71,7 @@ class WorkerProcess:
         self._arm = arm.name
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop(); what the worker prints
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "mlbench.measurement.worker"],
+            [sys.executable, "-P", "-m", "mlbench.measurement.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

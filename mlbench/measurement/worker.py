@@ -1,7 +1,8 @@
 """The worker process: one arm in one trial. It loads the artifact, waits in a blocking read, and takes its turns.
 
 It imports only its runtime and numpy, since its memory is being measured. Start it with
-``python -m mlbench.measurement.worker``; it speaks :mod:`mlbench.measurement.wire` over standard input and output.
+``python -m mlbench.measurement.worker PID``, the coordinator's process id; it speaks :mod:`mlbench.measurement.wire`
+over standard input and output.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from mlbench.errors import MlbenchError, WorkerError
 from mlbench.measurement.clock import Clock, MonotonicClock
 from mlbench.measurement.cpus import pin
+from mlbench.measurement.lifeline import die_with
 from mlbench.measurement.memory import memory_mib, unique_mib
 from mlbench.measurement.wire import Arrays, Channel, ChannelClosedError, artifact_from_dict, settings_from_dict
 from mlbench.runtimes.loading import open_session, runtime_for
@@ -250,6 +252,7 @@ def serve(channel: Channel, worker: Worker) -> None:
 
 def main() -> None:
     """Keep the pipes to ourselves, so that a library that prints cannot break the conversation."""
+    die_with(int(sys.argv[1]))
     channel = Channel(os.dup(0), os.dup(1))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
