@@ -12,6 +12,8 @@ from mlbench.records import Study
 def run_study(*overrides: str, config_dirs: Sequence[str | PathLike[str]] = ()) -> Study:
     """Run one study and return its record; the evidence is in MLflow, as after ``mlbench run``.
 
+    Where MLflow does not take it in the end, a note on standard error says so; ``mlbench sync`` delivers it later.
+
     Args:
         overrides: In Hydra's syntax, such as ``"protocol=quick"`` or ``"variants=[onnx_fp32]"``.
         config_dirs: Your own configuration directories; a file there wins over the packaged one of the same name.

@@ -208,12 +208,16 @@ class PolicyConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrackingConfig:
-    """Where the evidence goes. ``uri: null`` is MLflow's own default; ``log_models`` keeps every arm's artifact."""
+    """Where the evidence goes. ``uri: null`` is MLflow's own default; ``log_models`` keeps every arm's artifact.
+
+    The delivery of a finished study is tried ``attempts`` times before it is left to ``mlbench sync``.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     uri: str | None = None
     experiment: str = "mlbench"
     log_models: bool = True
+    attempts: PositiveInt = 4
 
 
 @dataclass(frozen=True, slots=True)

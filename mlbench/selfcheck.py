@@ -17,6 +17,7 @@ from mlbench import statistics
 from mlbench.comparison import p50_verdict
 from mlbench.compose import Composition
 from mlbench.config import ProtocolConfig
+from mlbench.endings import terminable
 from mlbench.errors import MlbenchError
 from mlbench.figures import Figures, turn_p50
 from mlbench.measurement.alone import disturbance
@@ -27,7 +28,7 @@ from mlbench.progress import Progress
 from mlbench.recipes import recipes
 from mlbench.records import Arm, Estimate, Measurement, Noise, StepSpec, Verdict
 from mlbench.statistics import BetweenProcesses
-from mlbench.study import measure, terminable
+from mlbench.study import measure
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
 from mlbench.workloads.prepare import prepare

@@ -6,20 +6,14 @@ Only this module knows the order. Every stage takes and returns frozen records; 
 from __future__ import annotations
 
 import os
-import signal
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from shlex import quote
-from types import FrameType
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 import mlbench
 from mlbench import noise as machine_noise
@@ -27,10 +21,13 @@ from mlbench.analysis import analyse
 from mlbench.comparison import undecided
 from mlbench.compose import Composition
 from mlbench.config import ProtocolConfig, StudyConfig, TrackingConfig
+from mlbench.delivery import Delivered, deliver, persist
+from mlbench.endings import journaled, keeper, keeping, noting, terminable
 from mlbench.environment import environment
-from mlbench.errors import BuildError, ExitCode, InputError, MlbenchError
+from mlbench.errors import BuildError, ExitCode, InputError, MlbenchError, TrackingError
+from mlbench.journal import Begun, Conclusion, Journal, JournaledArm, Planned
 from mlbench.measurement import alone, budget
-from mlbench.measurement.coordinator import Coordinator
+from mlbench.measurement.coordinator import Coordinator, TrialOver
 from mlbench.measurement.cpus import usable_cpus
 from mlbench.measurement.plan import make_plan
 from mlbench.policy import decide
@@ -50,19 +47,9 @@ from mlbench.records import (
     Role,
     Study,
 )
-from mlbench.reporting.html import render_html
-from mlbench.reporting.markdown import render_markdown, render_note
-from mlbench.tracking import (
-    OpenStudy,
-    Promotion,
-    Tracker,
-    connect,
-    keep_measurement,
-    promote,
-    publish,
-    study_url,
-    write_measurement,
-)
+from mlbench.sync import close_abandoned, settle
+from mlbench.tracking import OpenStudy, Promotion, Tracker, connect, study_url
+from mlbench.tracking.content import public
 from mlbench.tracking.names import redact
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
@@ -81,6 +68,7 @@ class Outcome:
         exit_code: What the command should exit with.
         links: Where to look next, one line each.
         promotion: What happened in the registry, if anything was to happen.
+        undelivered: MLflow did not take it; the study's journal has it.
     """
 
     run_id: str
@@ -88,13 +76,15 @@ class Outcome:
     exit_code: ExitCode
     links: tuple[str, ...]
     promotion: Promotion | None = None
+    undelivered: bool = False
 
 
 def run_study(composition: Composition, progress: Progress) -> Outcome:
     """Run a study: build the arms, measure them side by side, decide, and leave everything in MLflow.
 
     An interruption (Ctrl-C or SIGTERM) while measuring ends the workers, keeps what was measured, and closes the runs
-    as KILLED.
+    as KILLED. Whatever is measured is in the study's journal from the end of each trial until MLflow has it, so that an
+    MLflow that is not there in the meantime loses nothing.
 
     Args:
         composition: The validated configuration.
@@ -102,7 +92,7 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
 
     Raises:
         InputError: MLflow cannot be reached, or the data is not fit. Nothing was measured.
-        MlbenchError: The baseline cannot be built, or the evidence cannot be delivered.
+        MlbenchError: The baseline cannot be built.
         KeyboardInterrupt: Interrupted before there was anything to keep.
     """
     config = composition.config
@@ -112,35 +102,36 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
     data = read_data(config.workload)  # wrong data is told before anything is opened or left behind
     check_lengths(config, data)
     tracker = connect(config.tracking)
-    with terminable(), closing_runs(tracker.open_study(name, composition.record, composition.overrides)) as runs:
-        progress.phase("Preparing the workload")
-        store = Store(config.cache_dir)
-        workload = prepare(config.workload, store, progress.step, data)
-        arms, failed = _build_arms(config, workload, store, progress, runs)
-        composition = _within_budget(composition, arms, workload, progress, begun)
-        config = composition.config
-        task = ready_task(workload.info.task, arms[0], workload.data.train.inputs, workload.data.train.labels)
-        plan = _plan(config, arms)
-        measurement = measure(plan, arms, workload, config, progress)
-        with keeping(measurement, runs, progress):
-            progress.phase("Deciding")
-            spent = time.monotonic() - begun
-            measurement = decided(measurement, task)
-            study = _conclude(composition, name, created, workload, arms, failed, measurement, task, store, spent)
+    store = Store(config.cache_dir)
+    close_abandoned(tracker, store.root, progress.notice)
+    with terminable():
+        runs = tracker.open_study(name, composition.record, composition.overrides)
+        with journaled(runs, store.root, _begun(composition, name, created, tracker, runs), progress) as journal:
+            progress.phase("Preparing the workload")
+            workload = prepare(config.workload, store, progress.step, data)
+            arms, failed = _build_arms(config, workload, store, progress, runs)
+            composition = _within_budget(composition, arms, workload, progress, begun)
+            config = composition.config
+            task = ready_task(workload.info.task, arms[0], workload.data.train.inputs, workload.data.train.labels)
+            plan = _plan(config, arms)
+            journal.plan(Planned(plan, tuple(map(_journaled, arms))))
+            measurement = measure(plan, arms, workload, config, progress, keeper(journal, progress))
+            with keeping(measurement, runs, journal, progress):
+                progress.phase("Deciding")
+                spent = time.monotonic() - begun
+                measurement = decided(measurement, task)
+                study = _conclude(composition, name, created, workload, arms, failed, measurement, task, store, spent)
+                conclusion = _conclusion(study, config, workload)
+                noting(progress, partial(journal.conclude, conclusion, measurement))
             progress.phase("Publishing to MLflow")
-            publish(
-                study,
-                measurement,
-                runs,
-                arms={arm.name: arm for arm in arms},
-                example={key: values[:3] for key, values in workload.data.test.inputs.items()},
-                report_html=render_html(study, headline_samples(measurement), measurement.turns),
-                report_markdown=render_markdown(study),
-                note=render_note(study),
-                log_models=config.tracking.log_models,
-            )
-        promotion = _promote(tracker, runs.run_id, study, config)
-    return Outcome(runs.run_id, study, _exit_code(study, config), _links(tracker, runs, study, promotion), promotion)
+            send = partial(deliver, tracker, runs.run_id, conclusion, measurement, {arm.name: arm for arm in arms})
+            try:
+                delivered = persist(send, config.tracking.attempts, progress.notice)
+            except MlbenchError as error:
+                return _undelivered(runs, journal, study, error, progress)
+            noting(progress, partial(settle, journal, resumable=study.status == "interrupted"))
+    links = _links(tracker, runs, study, delivered)
+    return Outcome(runs.run_id, study, _exit_code(study, config), links, delivered.promotion)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -166,11 +157,15 @@ def _build_arms(
     """Every arm that can be built, the baseline first, and a failed result for every one that cannot."""
     arms: list[Arm] = []
     failed: list[ArmResult] = []
+    silent = ""
     wanted = recipes(config)
     for number, recipe in enumerate(wanted):
         role: Role = "variant" if number else "baseline"
         progress.phase(f"Building {recipe.name} ({number + 1} of {len(wanted)})")
-        runs.open_arm(recipe.name, role)
+        refusal = runs.announce_arm(recipe.name, role)
+        if refusal and not silent:
+            progress.notice(f"{refusal}; the study goes on, and is delivered when it is over")
+        silent = silent or refusal
         try:
             arms.append(_arm(recipe, role, workload, store, progress.step))
         except BuildError as error:
@@ -179,6 +174,32 @@ def _build_arms(
             progress.notice(f"{recipe.name} failed: {error}")
             failed.append(ArmResult(recipe.name, role, recipe, status="failed", failure=str(error)))
     return arms, failed
+
+
+def _begun(composition: Composition, name: str, created: datetime, tracker: Tracker, runs: OpenStudy) -> Begun:
+    return Begun(
+        run_id=runs.run_id,
+        name=name,
+        created=created.isoformat(timespec="seconds"),
+        version=mlbench.__version__,
+        tracking_uri=redact(tracker.location.uri),
+        experiment=tracker.experiment,
+        config=composition.record,
+        overrides=composition.overrides,
+    )
+
+
+def _journaled(arm: Arm) -> JournaledArm:
+    return JournaledArm(arm.name, arm.role, arm.recipe, arm.settings, arm.artifact.digest)
+
+
+def _conclusion(study: Study, config: StudyConfig, workload: Workload) -> Conclusion:
+    return Conclusion(
+        study=public(study),
+        log_models=config.tracking.log_models,
+        registry=config.registry if config.registry.promote else None,
+        example={key: values[:3] for key, values in workload.data.test.inputs.items()},
+    )
 
 
 def _arm(recipe: Recipe, role: Role, workload: Workload, store: Store, step: Callable[[str], None]) -> Arm:
@@ -211,9 +232,14 @@ def _plan(config: StudyConfig, arms: Sequence[Arm]) -> Plan:
 
 
 def measure(
-    plan: Plan, arms: Sequence[Arm], workload: Workload, config: StudyConfig, progress: Progress
+    plan: Plan,
+    arms: Sequence[Arm],
+    workload: Workload,
+    config: StudyConfig,
+    progress: Progress,
+    keep: TrialOver = lambda _trial, _part: None,
 ) -> Measurement:
-    """Measure the plan on the test split, with every probe that is available."""
+    """Measure the plan on the test split, with every probe that is available; ``keep`` is given every trial."""
     progress.phase("Measuring")
     begun = time.monotonic()
 
@@ -232,6 +258,10 @@ def measure(
         progress.notice(f"look {look} of {len(plan.looks)}, after {plan.looks[look - 1]} trials: p50 is {found}")
         return not still
 
+    def over(trial: int, part: Measurement) -> None:
+        hardware.watch.trial_over(trial)
+        keep(trial, part)
+
     with started(config.probes) as hardware:
         hardware.watch.before()
         measured = _coordinator(
@@ -242,7 +272,7 @@ def measure(
             probes=hardware.probes,
             report=report,
             settled=settled,
-            trial_over=hardware.watch.trial_over,
+            trial_over=over,
         ).run(absent=hardware.absent, energy_source=hardware.energy_source)
         measured = replace(
             measured,
@@ -325,13 +355,6 @@ def _decision(config: StudyConfig, results: Sequence[ArmResult]) -> Decision:
     return decide(config.policy, results)
 
 
-def _promote(tracker: Tracker, run_id: str, study: Study, config: StudyConfig) -> Promotion | None:
-    """Put the winner into the registry, where the configuration and the decision say so."""
-    if not config.registry.promote or study.decision.outcome != "promote" or not config.tracking.log_models:
-        return None
-    return promote(tracker, run_id, config.registry)
-
-
 def _exit_code(study: Study, config: StudyConfig) -> ExitCode:
     if study.status == "interrupted":
         return ExitCode.INTERRUPTED
@@ -343,16 +366,7 @@ def _exit_code(study: Study, config: StudyConfig) -> ExitCode:
     return codes[study.decision.outcome]
 
 
-def headline_samples(measurement: Measurement) -> dict[str, npt.NDArray[np.int64]]:
-    """Every timed call of the headline condition by arm, nanoseconds, shape (calls,)."""
-    found: dict[str, list[npt.NDArray[np.int64]]] = {}
-    for turn in measurement.turns:
-        if turn.key == measurement.plan.latency_at:
-            found.setdefault(turn.arm, []).append(turn.timed_ns)
-    return {name: np.concatenate(calls) for name, calls in found.items()}
-
-
-def _links(tracker: Tracker, runs: OpenStudy, study: Study, promotion: Promotion | None) -> tuple[str, ...]:
+def _links(tracker: Tracker, runs: OpenStudy, study: Study, delivered: Delivered) -> tuple[str, ...]:
     """Where to look next: commands that work as they are printed, and the page."""
     elsewhere = (
         "" if tracker.experiment == TrackingConfig().experiment else f" --experiment {quote(tracker.experiment)}"
@@ -360,58 +374,19 @@ def _links(tracker: Tracker, runs: OpenStudy, study: Study, promotion: Promotion
     if tracker.location.origin == "tracking.uri" and redact(tracker.location.uri) == tracker.location.uri:
         elsewhere += f" --tracking-uri {quote(tracker.location.uri)}"
     lines = [f"mlbench show {quote(study.name)}{elsewhere}", f"mlbench ui {quote(study.name)}{elsewhere}"]
-    lines.append(study_url(tracker, runs.run_id))
-    if promotion is not None:
-        lines.append(f"registered: {promotion.sentence}")
-    return tuple(lines)
+    with suppress(TrackingError):  # it was there a moment ago, and the commands above say the same
+        lines.append(study_url(tracker, runs.run_id))
+    return (*lines, *delivered.sentences)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# endings
-
-
-@contextmanager
-def closing_runs(runs: OpenStudy) -> Iterator[OpenStudy]:
-    """Whatever ends the study, no run stays open: KILLED after an interruption, FAILED after an error."""
-    try:
-        yield runs
-    except KeyboardInterrupt:
-        runs.kill()
-        raise
-    except BaseException as error:
+def _undelivered(runs: OpenStudy, journal: Journal, study: Study, error: MlbenchError, progress: Progress) -> Outcome:
+    """MLflow did not take it: the result is shown all the same, and said to be still here."""
+    with suppress(TrackingError):
         runs.fail(error)
-        raise
-
-
-@contextmanager
-def keeping(measurement: Measurement, runs: OpenStudy, progress: Progress) -> Iterator[None]:
-    """Whatever goes wrong after the measurement, what was measured is kept: in MLflow, or else on this disk."""
-    try:
-        yield
-    except BaseException:
-        try:
-            keep_measurement(measurement, runs)
-            progress.notice(f"what was measured is kept in MLflow, run {runs.run_id}")
-        except MlbenchError as error:
-            folder = Path(tempfile.mkdtemp(prefix=f"mlbench-{runs.run_id}-", dir=Path.cwd()))
-            write_measurement(measurement, folder)
-            progress.notice(f"{error}; what was measured is kept in {folder}")
-        raise
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM ends a study like Ctrl-C does: workers gone, runs closed, what was measured kept."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        previous = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread: signals are somebody else's business
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    later = f"mlbench sync {runs.run_id}"
+    if journal.is_concluded:
+        progress.notice(f"{error}; nothing is lost: {later} delivers it later")
+    else:
+        progress.notice(f"{error}; and its journal is not complete: what is printed here is kept nowhere else")
+    code = ExitCode.INTERRUPTED if study.status == "interrupted" else ExitCode.FAILURE
+    return Outcome(runs.run_id, study, code, (later,) if journal.is_concluded else (), undelivered=True)

@@ -326,6 +326,17 @@ def test_an_interrupted_gate_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert cli.main(["gate", "variants=[pruned]", "protocol.trials=3", "--json"]) == 130
 
 
+def test_a_gate_whose_evidence_was_not_delivered_does_not_pass(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    result = study(arm("pruned"))
+    waiting = Outcome("r" * 32, result, ExitCode.FAILURE, ("mlbench sync " + "r" * 32,), undelivered=True)
+    monkeypatch.setattr("mlbench.study.run_study", lambda *_: waiting)
+    assert cli.main(["gate", "variants=[pruned]", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["answer"] == "ok"
+
+
 def test_a_page_that_cannot_be_written_is_refused_before_the_study(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -352,7 +363,7 @@ def test_a_page_that_cannot_be_written_after_all_is_a_failure(
 
     def run(composition: Any, progress: Any) -> Any:
         folder.rmdir()
-        return SimpleNamespace(run_id="r", study=study(arm("pruned")), exit_code=ExitCode.DONE, links=())
+        return SimpleNamespace(run_id="r", study=study(arm("pruned")), exit_code=0, links=(), undelivered=False)
 
     monkeypatch.setattr("mlbench.study.run_study", run)
     assert cli.main(["gate", "variants=[pruned]", "--summary", str(folder / "s.md")]) == 1

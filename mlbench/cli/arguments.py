@@ -29,6 +29,12 @@ policy=no_regression and registry.promote=false hold unless given.
 exit codes: 0 every constraint is met, 3 one is broken, 4 it cannot be told, 1 an arm failed, 2 wrong input,
 130 interrupted
 """
+_SYNC = """\
+What was measured is kept below the cache directory until MLflow has it. A study goes where it was begun; credentials
+come from the environment, as usual. Delivering again changes nothing.
+
+exit codes: 0 everything is delivered, 1 something is not, 2 wrong input
+"""
 _FLAGS = frozenset({"--json", "--dry-run", "--no-browser", "--all", "--help", "-h"})
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -217,6 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--output", metavar="DIR", default="report", help="where to write (default: %(default)s)")
     _tracking(report)
 
+    _sync(command("sync", "deliver studies that MLflow did not take when they were over", epilog=_SYNC))
     _cache(commands.add_parser("cache", help="what was built and kept: list it, make room", allow_abbrev=False))
 
     ui = command("ui", "open MLflow's pages on the right store; serves a local store until Ctrl-C")
@@ -284,9 +291,19 @@ def _cache(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--older-than", type=duration, metavar="TIME", help="what was not used for so long: 12h, 30d")
     which.add_argument("--max-size", type=size, metavar="SIZE", help="the oldest, until the rest fits: 500MB, 2GB")
     for made in (listing, prune):
-        made.add_argument(
-            "--cache-dir", metavar="DIR", help="the store (default: MLBENCH_CACHE_DIR, or ~/.cache/mlbench)"
-        )
+        _cache_dir(made)
+
+
+def _sync(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", nargs="?", metavar="STUDY", help="run id, or the beginning of one (default: all)")
+    parser.add_argument("--tracking-uri", metavar="URI", help="deliver there (default: where the study was begun)")
+    _cache_dir(parser)
+    _json(parser, "print a JSON array")
+    parser.set_defaults(run=_lazy("do_sync", "mlbench.cli.sync"))
+
+
+def _cache_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cache-dir", metavar="DIR", help="default: MLBENCH_CACHE_DIR, or ~/.cache/mlbench")
 
 
 def positive(words: str) -> int:

@@ -171,8 +171,8 @@ def _print_promotion(promotion: Promotion, *, as_json: bool) -> None:
 
 def do_report(chosen: argparse.Namespace) -> int:
     """``mlbench report``: the report pages as files."""
+    from mlbench.delivery import headline_samples
     from mlbench.reporting import render_html, render_markdown
-    from mlbench.study import headline_samples
     from mlbench.tracking import load_measurement, load_study
 
     folder = Path(chosen.output).expanduser()

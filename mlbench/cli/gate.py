@@ -46,6 +46,8 @@ def do_gate(chosen: argparse.Namespace) -> int:
         outcome = run_study(composition, progress)
     gate = judge(outcome.study, candidates)
     code = ExitCode.INTERRUPTED if outcome.exit_code == ExitCode.INTERRUPTED else exit_code(gate)
+    if outcome.undelivered and code == ExitCode.DONE:
+        code = ExitCode.FAILURE  # the evidence is not where it belongs
     if chosen.json:
         noise = to_dict(outcome.study.noise)
         _print_json({"study": outcome.run_id, "exit_code": int(code), "noise": noise, **to_dict(gate)})

@@ -42,6 +42,9 @@ Settled = Callable[[int, Measurement], bool]
 Reporter = Callable[[int, float], None]
 """Called between rounds with the trial's number (from 0) and the share of all rounds that is done."""
 
+TrialOver = Callable[[int, Measurement], None]
+"""Called between trials, with the number (from 0) of the one that is over and what was measured in it."""
+
 
 @dataclass(slots=True)
 class _Live:
@@ -68,7 +71,7 @@ class Coordinator:
         launch: Starts a worker; a real process unless a test says otherwise.
         report: Told about progress, between rounds only.
         settled: Whether a look ends the measurement; asked only where the plan has looks.
-        trial_over: Told the number of a trial when its workers are gone.
+        trial_over: Given every trial when its workers are gone.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class Coordinator:
         launch: Launcher = WorkerProcess,
         report: Reporter = lambda _trial, _share: None,
         settled: Settled = lambda _look, _measured: False,
-        trial_over: Callable[[int], None] = lambda _trial: None,
+        trial_over: TrialOver = lambda _trial, _part: None,
     ) -> None:
         self._plan = plan
         self._arms = {arm.name: arm for arm in arms}
@@ -102,6 +105,7 @@ class Coordinator:
         self._live: dict[str, _Live] = {}
         self._broken: set[str] = set()
         self._rounds_done = 0
+        self._told = 0  # predictions that were handed over with a finished trial
 
     def run(self, absent: Mapping[str, str] | None = None, energy_source: str = "absent") -> Measurement:
         """Measure every trial of the plan, or as much as there was until an interruption (``complete`` is False).
@@ -118,7 +122,7 @@ class Coordinator:
                 for trial in range(self._plan.trials):
                     for threads in self._plan.thread_counts:
                         self._generation(trial, threads, directory)
-                    self._trial_over(trial)
+                    self._trial_over(trial, self._part(trial))
                     if self._ends(trial + 1):
                         break
             except KeyboardInterrupt:
@@ -172,6 +176,17 @@ class Coordinator:
         for planned in self._plan.schedule:
             if planned.trial == trial and planned.key == condition.key:
                 self._round(planned, condition)
+
+    def _part(self, trial: int) -> Measurement:
+        """What was measured in the trial that is just over."""
+        told, self._told = self._told, len(self._predictions)
+        return Measurement(
+            plan=self._plan,
+            turns=tuple(turn for turn in self._turns if turn.trial == trial),
+            workers=tuple(worker for worker in self._workers if worker.trial == trial),
+            predictions=tuple(self._predictions.values())[told:],
+            lost=tuple(loss for loss in self._lost if loss.trial == trial),
+        )
 
     def _import(self, trial: int) -> None:
         """Let the runtimes be imported at the same time: this is not measured, and it is most of a trial's start."""

@@ -10,7 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlbench.tracking.client import Tracker, connect
+    from mlbench.tracking.calls import once
+    from mlbench.tracking.client import Tracker, connect, locate
     from mlbench.tracking.load import (
         LoadedStudy,
         StudyEntry,
@@ -20,17 +21,18 @@ if TYPE_CHECKING:
         studies,
     )
     from mlbench.tracking.pages import experiment_url, study_url
-    from mlbench.tracking.publishing import Published, keep_measurement, publish, write_measurement
-    from mlbench.tracking.registry import Promotion, PromotionRefusedError, promote, rollback
+    from mlbench.tracking.publishing import Published, keep_measurement, publish
+    from mlbench.tracking.registry import Promotion, PromotionRefusedError, promote, promoted_since, rollback
     from mlbench.tracking.runs import OpenArm, OpenStudy
     from mlbench.tracking.server import ui
 
 _HOMES = {
-    "client": ("Tracker", "connect"),
+    "calls": ("once",),
+    "client": ("Tracker", "connect", "locate"),
     "load": ("LoadedStudy", "StudyEntry", "load_measurement", "load_samples", "load_study", "studies"),
     "pages": ("experiment_url", "study_url"),
-    "publishing": ("Published", "keep_measurement", "publish", "write_measurement"),
-    "registry": ("Promotion", "PromotionRefusedError", "promote", "rollback"),
+    "publishing": ("Published", "keep_measurement", "publish"),
+    "registry": ("Promotion", "PromotionRefusedError", "promote", "promoted_since", "rollback"),
     "runs": ("OpenArm", "OpenStudy"),
     "server": ("ui",),
 }
@@ -58,11 +60,13 @@ __all__ = [
     "load_measurement",
     "load_samples",
     "load_study",
+    "locate",
+    "once",
     "promote",
+    "promoted_since",
     "publish",
     "rollback",
     "studies",
     "study_url",
     "ui",
-    "write_measurement",
 ]

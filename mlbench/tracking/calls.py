@@ -7,12 +7,17 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from mlbench.errors import MlbenchError, TrackingError
 from mlbench.tracking.names import redact
 
+if TYPE_CHECKING:
+    from mlflow.exceptions import MlflowException
+
 _CHATTER = ("alembic", "mlflow.store.db.utils", "mlflow.models", "mlflow.pytorch", "mlflow.pyfunc", "mlflow.utils")
-_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+_ONCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+_IMPATIENT = {**_ONCE, "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
 
 @contextmanager
@@ -38,6 +43,13 @@ def doing(what: str) -> Iterator[None]:
         raise TrackingError(f"MLflow: could not {what}: {first_line(error)}") from error
 
 
+def is_absent(error: MlflowException) -> bool:
+    """Whether MLflow answered that there is no such thing, rather than not at all."""
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+    return error.error_code in (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE))
+
+
 def first_line(error: BaseException) -> str:
     """The error's own words: its first line, without credentials."""
     lines = str(error).strip().splitlines()
@@ -53,6 +65,16 @@ def quiet() -> Iterator[None]:
             stack.enter_context(_level(name, logging.ERROR))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """One attempt per request: MLflow would repeat one that was carried out but not answered, and make things twice.
+
+    The user's own setting wins.
+    """
+    with _environment({name: value for name, value in _ONCE.items() if name not in os.environ}):
         yield
 
 

@@ -287,13 +287,15 @@ def measurement_from(
 ) -> Measurement:
     """A measurement from :func:`measurement_record` and what was read for each arm; turns in order of time.
 
+    The clock may have started anew between two trials of a study that was resumed, but not within one.
+
     Raises:
         RecordError: The record does not fit.
     """
     try:
         return Measurement(
             plan=plan,
-            turns=tuple(sorted(turns, key=lambda turn: turn.start_ns)),
+            turns=tuple(sorted(turns, key=lambda turn: (turn.trial, turn.start_ns))),
             workers=tuple(sorted(workers, key=lambda worker: worker.trial)),
             predictions=tuple(predictions),
             lost=tuple(LostTrial(**lost) for lost in record["lost"]),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -17,8 +16,8 @@ from mlbench import tables
 from mlbench.errors import InputError
 from mlbench.records import Measurement, Plan, Predictions, RecordError, Study, Turn, WorkerReport, from_json
 from mlbench.registry import suggest
-from mlbench.tracking import content, names
-from mlbench.tracking.calls import doing
+from mlbench.tracking import content, files, names
+from mlbench.tracking.calls import doing, is_absent
 from mlbench.tracking.runs import children
 
 if TYPE_CHECKING:
@@ -106,17 +105,13 @@ def load_measurement(tracker: Tracker, loaded: LoadedStudy) -> Measurement:
     predictions: list[Predictions] = []
     with doing(f"read the measurement of '{loaded.study.name}'"):
         plan = from_json(Plan, _text(tracker, loaded.run_id, names.PLAN_JSON))
-        record = _json(_text(tracker, loaded.run_id, names.MEASUREMENT_JSON), names.MEASUREMENT_JSON)
+        record = files.parse_json(_text(tracker, loaded.run_id, names.MEASUREMENT_JSON), names.MEASUREMENT_JSON)
         for arm in (name for name in plan.arms if name in loaded.arms):
             with tempfile.TemporaryDirectory(prefix="mlbench-read-") as name:
-                files = _fetch(tracker, loaded.arms[arm], Path(name))
-                if names.SAMPLES in files:
-                    samples = tables.read_samples(files[names.SAMPLES])
-                    turns += tables.turns_of(arm, samples, tables.read_hardware(files[names.HARDWARE]))
-                    said = _json(files[names.WORKERS_JSON].read_text(encoding="utf-8"), names.WORKERS_JSON)
-                    workers += content.workers_from(said, tables.warmup_of(samples))
-                if names.PREDICTIONS in files:
-                    predictions.append(tables.read_predictions(files[names.PREDICTIONS]))
+                of_arm = files.read_arm(_fetch(tracker, loaded.arms[arm], Path(name)), arm)
+                turns += of_arm[0]
+                workers += of_arm[1]
+                predictions += of_arm[2]
     return content.measurement_from(plan, record, turns, workers, predictions)
 
 
@@ -131,10 +126,10 @@ def load_samples(tracker: Tracker, loaded: LoadedStudy, arm: str) -> tables.Colu
     if arm not in loaded.arms:
         raise InputError(f"the study '{loaded.study.name}' has no arm '{arm}'; {suggest(arm, loaded.arms)}")
     with doing(f"read the samples of '{arm}'"), tempfile.TemporaryDirectory(prefix="mlbench-read-") as name:
-        files = _fetch(tracker, loaded.arms[arm], Path(name))
-        if names.SAMPLES not in files:
+        found = _fetch(tracker, loaded.arms[arm], Path(name))
+        if names.SAMPLES not in found:
             raise InputError(f"nothing was measured of the arm '{arm}' of the study '{loaded.study.name}'")
-        return tables.read_samples(files[names.SAMPLES])
+        return tables.read_samples(found[names.SAMPLES])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -172,6 +167,8 @@ def _by_id(tracker: Tracker, reference: str) -> Run | None:
     try:
         run = tracker.client.get_run(reference)
     except MlflowException as error:
+        if not is_absent(error):
+            raise
         raise InputError(f"no run '{reference}' in the MLflow store {tracker.location.shown()}") from error
     kind = run.data.tags.get(names.KIND)
     if kind == "study":
@@ -233,17 +230,11 @@ def _text(tracker: Tracker, run_id: str, path: str) -> str:
         return Path(local).read_text(encoding="utf-8")
 
 
-def _json(text: str, name: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise RecordError(f"'{name}' is not readable: {error}") from error
-
-
 def _fetch(tracker: Tracker, run_id: str, folder: Path) -> dict[str, Path]:
     """The run's own artifacts by name, downloaded; models stay where they are."""
-    wanted = (names.SAMPLES, names.HARDWARE, names.PREDICTIONS, names.WORKERS_JSON)
     present = {info.path for info in tracker.client.list_artifacts(run_id)}
     return {
-        name: Path(tracker.client.download_artifacts(run_id, name, str(folder))) for name in wanted if name in present
+        name: Path(tracker.client.download_artifacts(run_id, name, str(folder)))
+        for name in files.OF_ARM
+        if name in present
     }

@@ -59,6 +59,10 @@ def log_model(
         return ModelRecord(None, reason=DELAYED)
     with doing(f"look for the model of '{arm.name}'"):
         present = find_model(tracker, run_id, arm.artifact.digest)
+        if present is not None:
+            _name_as_output(tracker, run_id, present.model_id)
+        else:
+            _remove_halves(tracker, run_id, arm.artifact.digest)
     if present is not None:
         return ModelRecord(present.model_id, present.tags.get(names.MODEL_FORM, ""))
     content = Content(arm.artifact, arm.settings, example_for(arm.artifact, example))
@@ -80,11 +84,27 @@ def log_model(
 
 def find_model(tracker: Tracker, run_id: str, digest: str) -> LoggedModel | None:
     """The model of this artifact that the run has logged already and that is whole."""
+    found = _models(tracker, run_id, digest)
+    return next((model for model in found if model.status == LoggedModelStatus.READY), None)
+
+
+def _models(tracker: Tracker, run_id: str, digest: str) -> list[LoggedModel]:
     experiment = tracker.client.get_run(run_id).info.experiment_id
-    for model in tracker.client.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'"):
-        if model.tags.get(names.ARTIFACT) == digest and model.status == LoggedModelStatus.READY:
-            return model
-    return None
+    found = tracker.client.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'")
+    return [model for model in found if model.tags.get(names.ARTIFACT) == digest]
+
+
+def _remove_halves(tracker: Tracker, run_id: str, digest: str) -> None:
+    """Remove what deliveries left that were cut short; nobody else delivers into this run meanwhile."""
+    for model in _models(tracker, run_id, digest):
+        tracker.client.delete_logged_model(model.model_id)
+
+
+def _name_as_output(tracker: Tracker, run_id: str, model_id: str) -> None:
+    """Name the model as the run's output, once: MLflow keeps every repetition."""
+    outputs = tracker.client.get_run(run_id).outputs
+    if model_id not in {output.model_id for output in (outputs.model_outputs if outputs else [])}:
+        tracker.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
 
 
 def _deliver(tracker: Tracker, run_id: str, name: str, tags: Mapping[str, str], model: Model, path: Path) -> str:
@@ -110,5 +130,5 @@ def _deliver(tracker: Tracker, run_id: str, name: str, tags: Mapping[str, str], 
         client.finalize_logged_model(model_id, LoggedModelStatus.FAILED)
         raise
     client.finalize_logged_model(model_id, LoggedModelStatus.READY)
-    client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+    _name_as_output(tracker, run_id, model_id)
     return model_id

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
 
-from mlbench import tables
 from mlbench.records import Arm, ArmResult, Measurement, Study, to_json
 from mlbench.reporting.colours import arm_colours
-from mlbench.tracking import content, describe, names
+from mlbench.tracking import content, describe, files, names
 from mlbench.tracking.calls import doing
 from mlbench.tracking.forms import Example
 from mlbench.tracking.models import ModelRecord, log_model
@@ -111,19 +110,11 @@ def keep_measurement(measurement: Measurement, runs: OpenStudy) -> None:
     with doing("keep what was measured"):
         for arm in runs.arms.values():
             with tempfile.TemporaryDirectory(prefix="mlbench-arm-") as folder:
-                _measured_files(Path(folder), arm.name, measurement)
+                files.write_arm(Path(folder), arm.name, measurement)
                 runs.tracker.client.log_artifacts(arm.run_id, folder)
         with tempfile.TemporaryDirectory(prefix="mlbench-study-") as folder:
-            _plan_files(Path(folder), measurement)
+            files.write_study(Path(folder), measurement)
             runs.tracker.client.log_artifacts(runs.run_id, folder)
-
-
-def write_measurement(measurement: Measurement, folder: Path) -> None:
-    """Write what was measured below a local folder, one sub-folder per arm, for when MLflow does not take it."""
-    for arm in measurement.plan.arms:
-        (folder / arm).mkdir(parents=True, exist_ok=True)
-        _measured_files(folder / arm, arm, measurement)
-    _plan_files(folder, measurement)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -140,19 +131,8 @@ def _arm_files(runs: OpenStudy, run_id: str, result: ArmResult, measurement: Mea
     with tempfile.TemporaryDirectory(prefix="mlbench-arm-") as name:
         folder = Path(name)
         (folder / names.RECIPE_JSON).write_text(content.as_json(content.recipe(result)), encoding="utf-8")
-        _measured_files(folder, result.name, measurement)
+        files.write_arm(folder, result.name, measurement)
         runs.tracker.client.log_artifacts(run_id, name)
-
-
-def _measured_files(folder: Path, arm: str, measurement: Measurement) -> None:
-    workers = content.worker_records(measurement, arm)
-    if workers or any(turn.arm == arm for turn in measurement.turns):
-        tables.write_samples(folder / names.SAMPLES, arm, measurement)
-        tables.write_hardware(folder / names.HARDWARE, arm, measurement)
-        (folder / names.WORKERS_JSON).write_text(content.as_json(workers), encoding="utf-8")
-    for predictions in measurement.predictions:
-        if predictions.arm == arm:
-            tables.write_predictions(folder / names.PREDICTIONS, predictions)
 
 
 def _arm_model(runs: OpenStudy, run_id: str, study: Study, arm: Arm, example: Example | None) -> ModelRecord:
@@ -238,11 +218,5 @@ def _study_files(runs: OpenStudy, study: Study, measurement: Measurement, report
         for path, text in texts.items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
-        _plan_files(folder, measurement)
+        files.write_study(folder, measurement)
         runs.tracker.client.log_artifacts(runs.run_id, name)
-
-
-def _plan_files(folder: Path, measurement: Measurement) -> None:
-    (folder / names.PLAN_JSON).write_text(to_json(measurement.plan), encoding="utf-8")
-    record = content.as_json(content.measurement_record(measurement))
-    (folder / names.MEASUREMENT_JSON).write_text(record, encoding="utf-8")

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from mlbench.config import RegistryConfig
 from mlbench.errors import ExitCode, InputError, MlbenchError, TrackingError
-from mlbench.records import ArmResult
+from mlbench.records import ArmResult, Study
 from mlbench.tracking import describe, names
-from mlbench.tracking.calls import doing
+from mlbench.tracking.calls import doing, is_absent
 from mlbench.tracking.content import verdict
 from mlbench.tracking.load import LoadedStudy, load_study
 from mlbench.variants.quiet import quiet as captured
@@ -28,7 +27,6 @@ from mlbench.variants.quiet import quiet as captured
 if TYPE_CHECKING:
     from mlbench.tracking.client import Tracker
 
-_ABSENT = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE))
 _EVIDENCE = {
     "latency/p50_ms": "mlbench.p50_ms",
     "vs_baseline/speedup_p50": "mlbench.speedup_p50",
@@ -165,9 +163,26 @@ def alias_version(tracker: Tracker, name: str, alias: str) -> int | None:
     try:
         return int(tracker.client.get_model_version_by_alias(name, alias).version)
     except MlflowException as error:
-        if error.error_code in _ABSENT:
+        if is_absent(error):
             return None
         raise
+
+
+def promoted_since(tracker: Tracker, run_id: str, study: Study, config: RegistryConfig) -> int | None:
+    """The version that another study has made champion after this one was measured; None where there is none.
+
+    Raises:
+        TrackingError: MLflow refused.
+    """
+    name = config.model_name or names.default_model_name(study.workload.name)
+    measured = datetime.fromisoformat(study.created).timestamp() + study.wall_seconds
+    with doing(f"look for the champion of '{name}'"):
+        current = alias_version(tracker, name, config.alias)
+        if current is None:
+            return None
+        version = tracker.client.get_model_version(name, str(current))
+    is_own = version.tags.get(names.RUN) == run_id
+    return current if not is_own and version.creation_timestamp / 1000 > measured else None
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -17,10 +17,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from mlbench.errors import InputError
+from mlbench.errors import InputError, TrackingError
 from mlbench.records import SCHEMA_VERSION, Role
 from mlbench.tracking import names
-from mlbench.tracking.calls import doing, first_line, impatient
+from mlbench.tracking.calls import doing, first_line, impatient, is_absent
 from mlbench.tracking.content import as_yaml, redacted
 
 if TYPE_CHECKING:
@@ -68,6 +68,15 @@ class OpenStudy:
                 self.arms[name] = OpenArm(name, role, _create(self.tracker, name, tags))
         return self.arms[name]
 
+    def announce_arm(self, name: str, role: Role) -> str:
+        """Open the arm's run if MLflow answers at once; otherwise why not. Publishing opens what is missing."""
+        try:
+            with impatient():
+                self.open_arm(name, role)
+        except TrackingError as error:
+            return str(error)
+        return ""
+
     def finish(self) -> None:
         """End the study's run as FINISHED; its arms must have ended."""
         with doing("end the study's run"):
@@ -76,26 +85,35 @@ class OpenStudy:
     def fail(self, error: BaseException | str) -> None:
         """End every run that is still open as FAILED, with the message in the tag ``mlbench.error``.
 
-        Raises:
-            TrackingError: MLflow refused.
-        """
-        self._end_all("FAILED", names.redact(str(error).strip()) or type(error).__name__)
-
-    def kill(self) -> None:
-        """End every run that is still open as KILLED: the study was interrupted. Waits no longer than it must.
+        Waits no longer than it must.
 
         Raises:
             TrackingError: MLflow refused.
         """
         with impatient():
-            self._end_all("KILLED", "interrupted")
+            self._end_all("FAILED", names.redact(str(error).strip()) or type(error).__name__)
 
-    def _end_all(self, status: str, message: str) -> None:
+    def kill(self, message: str = "interrupted") -> bool:
+        """End every run that is still open as KILLED: the study was interrupted. Waits no longer than it must.
+
+        Returns:
+            Whether any was open.
+
+        Raises:
+            TrackingError: MLflow refused.
+        """
+        with impatient():
+            return self._end_all("KILLED", message)
+
+    def _end_all(self, status: str, message: str) -> bool:
+        any_open = False
         with doing(f"end the runs of the study as {status}"):
             for run_id in (*(arm.run_id for arm in self.arms.values()), self.run_id):
                 if self.tracker.client.get_run(run_id).info.status == _RUNNING:
+                    any_open = True
                     set_tags(self.tracker, run_id, {names.ERROR: message})
                     end(self.tracker, run_id, status)
+        return any_open
 
 
 def open_study(tracker: Tracker, name: str, config: Mapping[str, Any], overrides: Sequence[str]) -> OpenStudy:
@@ -119,11 +137,16 @@ def open_study(tracker: Tracker, name: str, config: Mapping[str, Any], overrides
 
 
 def resume_study(tracker: Tracker, run_id: str) -> OpenStudy:
-    """The runs of a study that was opened before; see :meth:`Tracker.resume_study`."""
+    """The runs of a study that was opened before; see :meth:`Tracker.resume_study`.
+
+    Where a request to open an arm's run was carried out but its answer was lost, it was made twice: the later run goes.
+    """
     with doing(f"read the run {run_id}"):
         try:
             run = tracker.client.get_run(run_id)
         except MlflowException as error:
+            if not is_absent(error):
+                raise
             raise InputError(f"no run '{run_id}' in the MLflow store {tracker.location.shown()}") from error
         if run.data.tags.get(names.KIND) != "study":
             raise InputError(f"the run '{run_id}' is no study of mlbench")
@@ -131,6 +154,9 @@ def resume_study(tracker: Tracker, run_id: str) -> OpenStudy:
         for child in children(tracker, run):
             tags = child.data.tags
             role: Any = tags.get(names.ROLE, "variant")
+            if tags[names.ARM] in arms:
+                tracker.client.delete_run(child.info.run_id)
+                continue
             arms[tags[names.ARM]] = OpenArm(tags[names.ARM], role, child.info.run_id)
     return OpenStudy(tracker, run.data.tags.get(names.STUDY, run.info.run_name), run_id, arms)
 

@@ -126,6 +126,13 @@ class Store:
             shutil.rmtree(work, ignore_errors=True)
         return replace(made, digest=digest, path=str(place), size_bytes=size)
 
+    def find(self, digest: str) -> Artifact | None:
+        """The stored artifact of that digest, every file checked; None where there is none, or it is damaged."""
+        try:
+            return self._take(self._place(digest), digest)
+        except DamagedError:
+            return None
+
     def entries(self) -> list[StoreEntry]:
         """All stored artifacts, the most recently used first."""
         return sorted((self._entry(place) for place in self._places()), key=lambda entry: -entry.last_used)

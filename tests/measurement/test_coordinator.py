@@ -49,7 +49,13 @@ class Bench:
         self.handles.append(handle)
         return handle
 
-    def run(self, probes: Any = (), plan: Plan = PLAN, settled: Any = lambda _look, _measured: False) -> Measurement:
+    def run(
+        self,
+        probes: Any = (),
+        plan: Plan = PLAN,
+        settled: Any = lambda _look, _measured: False,
+        trial_over: Any = lambda _trial, _part: None,
+    ) -> Measurement:
         return Coordinator(
             plan,
             ARMS,
@@ -59,6 +65,7 @@ class Bench:
             launch=self.launch,
             report=lambda trial, share: self.progress.append((trial, share)),
             settled=settled,
+            trial_over=trial_over,
         ).run()
 
 
@@ -201,6 +208,32 @@ def test_an_interruption_leaves_the_looks_open() -> None:
     bench.interrupt = ("a", 2, "turn")
     measurement = bench.run(plan=LOOKS)
     assert (measurement.complete, measurement.plan.look, measurement.plan.trials) == (False, 0, 6)
+
+
+def test_every_trial_is_handed_over_when_its_workers_are_gone() -> None:
+    bench = Bench()
+    bench.spoil = {("b", 1): {"turn": "the worker was ended by signal SIGKILL"}}
+    parts: list[Measurement] = []
+
+    def over(trial: int, part: Measurement) -> None:
+        assert trial == len(parts)
+        assert all(handle.stopped for handle in bench.handles)
+        parts.append(part)
+
+    measurement = bench.run(trial_over=over)
+    assert [part.plan for part in parts] == [PLAN] * 3
+    for name in ("turns", "workers", "predictions", "lost"):
+        assert sum((getattr(part, name) for part in parts), ()) == getattr(measurement, name)
+    assert [len(part.predictions) for part in parts] == [3, 0, 0]
+    assert [[loss.arm for loss in part.lost] for part in parts] == [[], ["b"], []]
+
+
+def test_a_trial_that_was_interrupted_is_not_handed_over() -> None:
+    bench = Bench()
+    bench.interrupt = ("a", 1, "turn")
+    handed: list[int] = []
+    bench.run(trial_over=lambda trial, _part: handed.append(trial))
+    assert handed == [0]
 
 
 def test_an_arm_that_cannot_load_fails_alone_and_is_not_tried_again() -> None:

@@ -12,7 +12,6 @@ from mlbench import tables
 from mlbench.errors import TrackingError
 from mlbench.records import Plan, Study, from_json
 from mlbench.tracking import content, keep_measurement, load_measurement, load_study, publish
-from mlbench.tracking.publishing import write_measurement
 
 FILES_OF_STUDY = {
     "study.json",
@@ -237,12 +236,3 @@ def test_what_was_measured_is_kept_where_nothing_could_be_concluded(tracker, tmp
     path = tracker.client.download_artifacts(runs.arms["baseline"].run_id, "samples.parquet", str(tmp_path))
     assert len(tables.read_samples(Path(path))["ns"]) == 2 * (3 + 2 * (1 + 4) + 2 * 2)
     assert tracker.client.get_run(runs.run_id).info.status == "RUNNING"
-
-
-def test_what_was_measured_can_be_kept_on_disk(tmp_path):
-    measured = make_measurement()
-    write_measurement(measured, tmp_path / "kept")
-    kept = {path.relative_to(tmp_path / "kept").as_posix() for path in (tmp_path / "kept").rglob("*") if path.is_file()}
-    of_arms = {f"{arm}/{name}" for arm in measured.plan.arms for name in FILES_OF_ARM - {"recipe.json"}}
-    assert kept == of_arms | {"plan.json", "measurement.json"}
-    assert len(tables.read_samples(tmp_path / "kept" / "fast" / "samples.parquet")["ns"]) == 2 * (3 + 2 * 5 + 2 * 2)

@@ -1,0 +1,95 @@
+"""Sealed directories: written in one piece, with the checksum of every file, and checked before they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+SUMS = "SHA256SUMS.json"
+
+
+class DamagedError(Exception):
+    """A sealed directory is not what was written; the message is a clause."""
+
+
+def seal(place: Path, fill: Callable[[Path], None]) -> None:
+    """Write a directory: filled beside its place, flushed to disk, then renamed there. What was there before is gone.
+
+    Args:
+        place: The directory to be.
+        fill: Writes files, also in sub-folders, into the empty private directory that it is given.
+
+    Raises:
+        OSError: It cannot be written; nothing is left behind, and what was there before stays.
+    """
+    work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    try:
+        fill(work)
+        sums = {name: _sha256(work / name) for name in _files(work)}
+        (work / SUMS).write_text(json.dumps(sums, indent=2, sort_keys=True), encoding="utf-8")
+        for path in (*work.rglob("*"), work):
+            _flush(path)
+        if place.exists():
+            discard(place)
+        work.rename(place)
+        _flush(place.parent)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def check(place: Path) -> None:
+    """See that a sealed directory is what was written.
+
+    Raises:
+        DamagedError: A file is missing, has changed, or does not belong there.
+    """
+    try:
+        sums = json.loads((place / SUMS).read_text(encoding="utf-8"))
+        present = {name for name in _files(place) if name != SUMS}
+        if not isinstance(sums, dict):
+            raise DamagedError(f"{place.name}: its checksums cannot be read")
+        if present != set(sums):
+            odd = min(present ^ set(sums))
+            raise DamagedError(f"{place.name}/{odd} is {'missing' if odd in sums else 'not part of it'}")
+        for name, expected in sums.items():
+            if _sha256(place / name) != expected:
+                raise DamagedError(f"{place.name}/{name} has changed")
+    except FileNotFoundError:
+        raise DamagedError(f"{place.name}: its checksums are missing") from None
+    except (OSError, ValueError):
+        raise DamagedError(f"{place.name}: its checksums cannot be read") from None
+
+
+def discard(place: Path) -> None:
+    """Move a directory out of the way in one step, then remove it, so that nobody sees half of it.
+
+    Raises:
+        OSError: It cannot be moved.
+    """
+    grave = Path(tempfile.mkdtemp(prefix=".removing-", dir=place.parent))
+    try:
+        place.rename(grave / place.name)
+    finally:
+        shutil.rmtree(grave, ignore_errors=True)
+
+
+def _files(directory: Path) -> list[str]:
+    return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,98 @@
+"""What was measured, as files: the ones that an arm's run and the study's run keep. No MLflow in here.
+
+A folder holds one sub-folder per arm (``samples.parquet``, ``hardware.parquet``, ``workers.json``,
+``predictions.parquet``; each where there is something to keep) and ``measurement.json``, what belongs to no single arm.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlbench import tables
+from mlbench.records import Measurement, Plan, Predictions, RecordError, Turn, WorkerReport, to_json
+from mlbench.tracking import content, names
+
+OF_ARM = (names.SAMPLES, names.HARDWARE, names.PREDICTIONS, names.WORKERS_JSON)
+
+
+def write_arm(folder: Path, arm: str, measurement: Measurement) -> None:
+    """Write what was measured of one arm into a folder that is there."""
+    workers = content.worker_records(measurement, arm)
+    if workers or any(turn.arm == arm for turn in measurement.turns):
+        tables.write_samples(folder / names.SAMPLES, arm, measurement)
+        tables.write_hardware(folder / names.HARDWARE, arm, measurement)
+        (folder / names.WORKERS_JSON).write_text(content.as_json(workers), encoding="utf-8")
+    for predictions in measurement.predictions:
+        if predictions.arm == arm:
+            tables.write_predictions(folder / names.PREDICTIONS, predictions)
+
+
+def read_arm(
+    files: Mapping[str, Path], arm: str
+) -> tuple[tuple[Turn, ...], list[WorkerReport], tuple[Predictions, ...]]:
+    """What was measured of one arm, from those of its files that there are, by name.
+
+    Raises:
+        RecordError: Damaged, or written by a newer mlbench.
+    """
+    turns: tuple[Turn, ...] = ()
+    workers: list[WorkerReport] = []
+    if names.SAMPLES in files:
+        samples = tables.read_samples(files[names.SAMPLES])
+        turns = tables.turns_of(arm, samples, tables.read_hardware(files[names.HARDWARE]))
+        workers = content.workers_from(_json(files[names.WORKERS_JSON]), tables.warmup_of(samples))
+    predictions = (tables.read_predictions(files[names.PREDICTIONS]),) if names.PREDICTIONS in files else ()
+    return turns, workers, predictions
+
+
+def write_study(folder: Path, measurement: Measurement) -> None:
+    """Write the plan, and what belongs to no single arm, into a folder that is there."""
+    (folder / names.PLAN_JSON).write_text(to_json(measurement.plan), encoding="utf-8")
+    record = content.as_json(content.measurement_record(measurement))
+    (folder / names.MEASUREMENT_JSON).write_text(record, encoding="utf-8")
+
+
+def write_measurement(folder: Path, measurement: Measurement) -> None:
+    """Write a whole measurement except its plan below a folder that is there."""
+    for arm in measurement.plan.arms:
+        (folder / arm).mkdir()
+        write_arm(folder / arm, arm, measurement)
+    record = content.as_json(content.measurement_record(measurement))
+    (folder / names.MEASUREMENT_JSON).write_text(record, encoding="utf-8")
+
+
+def read_measurement(folder: Path, plan: Plan) -> Measurement:
+    """A measurement of that plan, as written by :func:`write_measurement`.
+
+    Raises:
+        RecordError: Damaged, or written by a newer mlbench.
+    """
+    turns: list[Turn] = []
+    workers: list[WorkerReport] = []
+    predictions: list[Predictions] = []
+    for arm in plan.arms:
+        files = {name: folder / arm / name for name in OF_ARM if (folder / arm / name).is_file()}
+        of_arm = read_arm(files, arm)
+        turns += of_arm[0]
+        workers += of_arm[1]
+        predictions += of_arm[2]
+    return content.measurement_from(plan, _json(folder / names.MEASUREMENT_JSON), turns, workers, predictions)
+
+
+def parse_json(text: str, name: str) -> Any:
+    """Plain values from JSON text.
+
+    Raises:
+        RecordError: It is none; the message names the file.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise RecordError(f"'{name}' is not readable: {error}") from error
+
+
+def _json(path: Path) -> Any:
+    return parse_json(path.read_text(encoding="utf-8"), path.name)
