@@ -84,7 +84,7 @@ def test_a_report_is_kept_between_its_markers_and_nowhere_else(tmp_path: Path, c
         shared.finish("z", "new", write=True, readme=readme)
 
 
-@pytest.mark.parametrize("script", ["overhead", "long_runs"])
+@pytest.mark.parametrize("script", ["overhead", "long_runs", "loaded"])
 def test_every_script_has_a_place_for_its_report_and_is_described(script: str) -> None:
     text = (BENCHMARKS / "README.md").read_text()
     assert f"| `{script}.py` |" in text
