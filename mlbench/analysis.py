@@ -50,7 +50,9 @@ def analyse(
     results = {arm.name: _result(arm, figures, measurement, qualities.get(arm.name)) for arm in arms}
     jumps = _two_speeds(figures, [name for name, result in results.items() if result.status != "failed"])
     for name, notices in jumps.items():
-        results[name] = replace(results[name], warnings=tuple(notices.values()), tags={TAG: "true"})
+        results[name] = replace(
+            results[name], warnings=tuple(notices.values()), tags={**results[name].tags, TAG: "true"}
+        )
     baseline = measurement.plan.baseline
     variants = [name for name, result in results.items() if name != baseline and result.status != "failed"]
     if results[baseline].status != "failed":
@@ -114,15 +116,15 @@ def _result(arm: Arm, figures: Figures, measurement: Measurement, quality: Quali
     metrics, absent = _latency(arm.name, figures)
     series, refused = _series(arm.name, figures)
     absent |= refused
-    found, lacking = hardware(
+    found = hardware(
         arm,
         figures.by_trial(arm.name, figures.plan.latency_at),
         figures.by_trial(arm.name, figures.plan.throughput_at),
         [figures.worker(arm.name, trial) for trial in trials],
         measurement.absent,
     )
-    metrics |= found
-    absent |= lacking
+    metrics |= found.metrics
+    absent |= found.absent
     if quality is not None:
         metrics |= {f"quality/{name}": estimate for name, estimate in quality.metrics.items()}
         metrics |= {f"agreement/{name}": estimate for name, estimate in quality.agreement.items()}
@@ -135,6 +137,7 @@ def _result(arm: Arm, figures: Figures, measurement: Measurement, quality: Quali
         absent=absent,
         series=series,
         quality=quality,
+        tags=found.tags,
     )
 
 

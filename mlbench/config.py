@@ -161,11 +161,23 @@ class ProtocolConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class EnergyModelConfig:
+    """Energy by a model where no counter can be read: CPU time times what one busy CPU takes beyond an idle one."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
+    watts_per_cpu: Annotated[float, Gt(0)]
+
+
+@dataclass(frozen=True, slots=True)
 class ProbesConfig:
-    """Which sources of hardware figures are asked; each says by itself when it is not available."""
+    """Which sources of hardware figures are asked; each says by itself when it is not available.
+
+    With an ``energy_model`` energy is modelled, and labelled so, where the probe ``energy`` finds no counter.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     names: tuple[str, ...] = ("machine", "cgroup", "frequency", "thermal", "gpu", "energy")
+    energy_model: EnergyModelConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)

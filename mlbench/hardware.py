@@ -6,27 +6,34 @@ What could not be read in every trial is absent with a reason; nothing is filled
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from mlbench import statistics
+from mlbench.probes.energy import NVML, RAPL
+from mlbench.probes.nvml import SLOWDOWNS, throttle_words
 from mlbench.records import Arm, Artifact, Estimate, Turn, WorkerReport
 
 PEAK_MEMORY = "memory/peak_rss_mib"
 _MIB = 1 << 20
 _NOT_IN_EVERY_TRIAL = "it was not read in every trial"
+_FROM_TORCH = "only torch on a GPU tells it"
+ENERGY, MODELLED = "energy/joules_per_sample", "energy_modelled_j"
+ENERGY_TAG, THROTTLE_TAG = "mlbench.energy.source", "mlbench.gpu.throttle"
 
+Reduce = Callable[[list[float]], float]
 Trials = Sequence[Sequence[Turn]]
 """The turns of each trial at one condition."""
 
 
 @dataclass(slots=True)
 class Found:
-    """Metrics, and the reason for each that could not be had."""
+    """Metrics by public name, the reason for each that could not be had, and tags of the arm's run."""
 
     metrics: dict[str, Estimate] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, unit: str, per_trial: Sequence[float | None], reason: str = _NOT_IN_EVERY_TRIAL) -> None:
         """One figure of every trial, or None where it is not known."""
@@ -39,7 +46,7 @@ class Found:
 
 def hardware(
     arm: Arm, headline: Trials, largest: Trials, workers: Sequence[WorkerReport], reasons: Mapping[str, str]
-) -> tuple[dict[str, Estimate], dict[str, str]]:
+) -> Found:
     """Everything about the hardware under one arm.
 
     Args:
@@ -50,17 +57,17 @@ def hardware(
         reasons: Why metrics cannot be had on this machine, from the probes.
 
     Returns:
-        Metrics by public name, and reasons for those that are absent.
+        Metrics by public name, reasons for those that are absent, and tags.
     """
     found = Found()
     _memory(found, arm, headline, workers)
     _model(found, arm.artifact)
     _cpu(found, headline)
-    _gpu(found, largest)
-    _energy(found, headline)
-    absent = {name: reasons.get(name, reason) for name, reason in found.absent.items()}
-    absent |= {name: reason for name, reason in reasons.items() if name not in found.metrics}
-    return found.metrics, absent
+    _gpu(found, arm, headline, largest)
+    _energy(found, arm, headline)
+    found.absent = {name: reasons.get(name, reason) for name, reason in found.absent.items()}
+    found.absent |= {name: reason for name, reason in reasons.items() if name not in found.metrics}
+    return found
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -72,9 +79,7 @@ def _median(trials: Trials, figure: Callable[[Turn], float | None]) -> list[floa
     return _reduced(trials, figure, lambda values: float(np.median(values)))
 
 
-def _reduced(
-    trials: Trials, figure: Callable[[Turn], float | None], reduce: Callable[[list[float]], float]
-) -> list[float | None]:
+def _reduced(trials: Trials, figure: Callable[[Turn], float | None], reduce: Reduce) -> list[float | None]:
     found: list[float | None] = []
     for turns in trials:
         values = [figure(turn) for turn in turns]
@@ -133,28 +138,66 @@ def _cpu(found: Found, headline: Trials) -> None:
     found.add("cpu/thermal_throttles", "", _reduced(headline, _read("thermal_throttles"), sum))
 
 
-_GPU = {
-    "gpu/utilization_pct": ("gpu_utilization_pct", "%"),
-    "gpu/power_w": ("gpu_power_w", "W"),
-    "memory/gpu_peak_mib": ("gpu_memory_mib", "MiB"),
-}
+_MEAN: Reduce = lambda values: float(np.mean(values))  # noqa: E731 - beside max, which it stands in for
+_GPU: tuple[tuple[str, str, str, Reduce], ...] = (
+    ("gpu/utilization_pct", "gpu_utilization_pct", "%", _MEAN),
+    ("gpu/power_w", "gpu_power_w", "W", _MEAN),
+    ("gpu/temperature_c", "gpu_temperature_c", "°C", _MEAN),
+    ("gpu/sm_clock_mhz", "gpu_sm_mhz", "MHz", _MEAN),
+    ("gpu/memory_clock_mhz", "gpu_memory_mhz", "MHz", _MEAN),
+    ("memory/gpu_peak_mib", "gpu_memory_mib", "MiB", max),
+    ("memory/gpu_allocated_peak_mib", "gpu_allocated_peak_mib", "MiB", max),
+)
 
 
-def _gpu(found: Found, largest: Trials) -> None:
-    """Figures of the GPU at the ends of turns."""
-    for metric, (figure, unit) in _GPU.items():
-        reduce = max if metric == "memory/gpu_peak_mib" else lambda values: float(np.mean(values))
-        found.add(metric, unit, _reduced(largest, _read(figure), reduce))
+def _gpu(found: Found, arm: Arm, headline: Trials, largest: Trials) -> None:
+    """Figures of the GPU at the ends of turns; none for an arm that does not run on it."""
+    if arm.settings.device == "cpu":
+        names = [metric for metric, *_ in _GPU]
+        found.absent |= dict.fromkeys((*names, "gpu/throttled_pct", "gpu/call_ms"), "this arm runs on the CPU")
+        return
+    for metric, figure, unit, reduce in _GPU:
+        reason = _FROM_TORCH if figure == "gpu_allocated_peak_mib" else _NOT_IN_EVERY_TRIAL
+        found.add(metric, unit, _reduced(largest, _read(figure), reduce), reason)
+    found.add("gpu/call_ms", "ms", _median(headline, _read("gpu_call_ms")), _FROM_TORCH)
+    slowed = _reduced(largest, _slowed, _MEAN)
+    found.add("gpu/throttled_pct", "%", [None if share is None else 100.0 * share for share in slowed])
+    masks = [int(turn.hardware.get("gpu_throttle_reasons", 0)) & SLOWDOWNS for turns in largest for turn in turns]
+    if any(masks):
+        found.tags[THROTTLE_TAG] = ", ".join(throttle_words(int(np.bitwise_or.reduce(masks))))
 
 
-def _energy(found: Found, headline: Trials) -> None:
-    """Joules per item at the headline batch size, idle power subtracted; discarded calls took energy too."""
-    joules = _reduced(headline, _read("energy_j"), sum)
+def _slowed(turn: Turn) -> float | None:
+    """1 where the GPU ran slower than it could at the end of the turn."""
+    mask = turn.hardware.get("gpu_throttle_reasons")
+    return None if mask is None else float(bool(int(mask) & SLOWDOWNS))
+
+
+def _energy(found: Found, arm: Arm, headline: Trials) -> None:
+    """Joules per item at the headline batch size; discarded calls took energy too.
+
+    An arm's energy is that of the processor, and of the GPU where it runs on it: without either counter it is absent.
+    """
+    source, figures = _energy_figures(arm, headline)
     items = [
         sum((len(turn.timed_ns) + len(turn.discarded_ns)) * turn.batch_size for turn in turns) for turns in headline
     ]
-    found.add(
-        "energy/joules_per_sample",
-        "J",
-        [None if total is None else total / count for total, count in zip(joules, items, strict=True)],
-    )
+    joules = [_reduced(headline, _read(figure), sum) for figure in figures]
+    per_trial = [
+        None if any(part is None for part in parts) or not parts else sum(part or 0.0 for part in parts) / count
+        for parts, count in zip(zip(*joules, strict=True), items, strict=True)
+    ]
+    found.add(ENERGY, "J", per_trial, f"no counter covers what this arm runs on ({arm.settings.device})")
+    if ENERGY in found.metrics:
+        found.metrics[ENERGY] = replace(found.metrics[ENERGY], method=f"{source}; {found.metrics[ENERGY].method}")
+    found.tags[ENERGY_TAG] = source.partition(" ")[0] if ENERGY in found.metrics else "absent"
+
+
+def _energy_figures(arm: Arm, trials: Trials) -> tuple[str, tuple[str, ...]]:
+    """Where an arm's energy comes from, and the figures that add up to it."""
+    read = {name for turns in trials for turn in turns for name in turn.hardware}
+    if arm.settings.device == "cpu":
+        if MODELLED in read:
+            return "modelled from CPU time, not measured", (MODELLED,)
+        return "rapl above idle", (RAPL,)
+    return ("rapl+nvml above idle", (RAPL, NVML)) if RAPL in read else ("nvml above idle", (NVML,))

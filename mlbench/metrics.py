@@ -226,6 +226,12 @@ METRICS: tuple[MetricInfo, ...] = (
         "memory/rss_mib", "MiB", "lower", "Resident memory of the worker right after turns at the headline batch size."
     ),
     MetricInfo("memory/gpu_peak_mib", "MiB", "lower", "Largest GPU memory of the worker seen after its turns (NVML)."),
+    MetricInfo(
+        "memory/gpu_allocated_peak_mib",
+        "MiB",
+        "lower",
+        "Peak of torch's CUDA allocator at the largest batch size, without CUDA's own context.",
+    ),
     MetricInfo("memory/disk_mib", "MiB", "lower", "Size of all files that serving needs.", exact=True),
     MetricInfo(
         "model/parameters", "", "lower", "Weights in the artifact's files, whatever their precision.", exact=True
@@ -255,11 +261,26 @@ METRICS: tuple[MetricInfo, ...] = (
     ),
     MetricInfo("gpu/utilization_pct", "%", "none", "GPU utilisation at the ends of turns (NVML)."),
     MetricInfo("gpu/power_w", "W", "lower", "GPU power at the ends of turns (NVML)."),
+    MetricInfo("gpu/temperature_c", "°C", "lower", "GPU temperature at the ends of turns (NVML)."),
+    MetricInfo("gpu/sm_clock_mhz", "MHz", "none", "Clock of the GPU's multiprocessors at the ends of turns (NVML)."),
+    MetricInfo("gpu/memory_clock_mhz", "MHz", "none", "Clock of the GPU's memory at the ends of turns (NVML)."),
+    MetricInfo(
+        "gpu/throttled_pct",
+        "%",
+        "lower",
+        "Share of turns that ended with the GPU slowed down by power, heat or hardware (NVML).",
+    ),
+    MetricInfo(
+        "gpu/call_ms",
+        "ms",
+        "lower",
+        "One call on the GPU's own clock, between CUDA events, headline batch size (torch).",
+    ),
     MetricInfo(
         "energy/joules_per_sample",
         "J",
         "lower",
-        "Energy per item above the idle machine, from the counter in the tag mlbench.energy.source.",
+        "Energy per item above the idle machine, from what the tag mlbench.energy.source names.",
     ),
     MetricInfo(
         "vs_baseline/speedup_p50", "ratio", "higher", "p50 of the baseline over p50 of the arm, paired by round."

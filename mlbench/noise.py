@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mlbench.probes.nvml import HEAT
 from mlbench.records import Level, MachineLook, Moment, Neighbour, Noise, NoiseMoment, Notice, Turn
 
 NOISY_OTHERS = 0.25  # CPUs taken by other processes
@@ -72,6 +73,10 @@ def _during(turns: Sequence[Turn], cpus: int, looks: Sequence[MachineLook]) -> N
         level = _worse(level, _level(throttled, NOISY_THROTTLED, UNUSABLE_THROTTLED))
     if hot > 0:
         evidence.append(f"CPUs slowed down {hot:.0f} times because of heat")
+        level = _worse(level, "noisy")
+    hot_gpu = sum(bool(int(turn.hardware.get("gpu_throttle_reasons", 0)) & HEAT) for turn in watched)
+    if hot_gpu:
+        evidence.append(f"the GPU was slowed down by heat at the end of {hot_gpu} of {len(watched)} turns")
         level = _worse(level, "noisy")
     switches = rate("involuntary_switches")
     if switches is not None:

@@ -350,7 +350,8 @@ class Turn:
         timed_ns: One entry per timed call, ``calls * group`` long; consecutive ``group`` calls form one timed value.
         group: Calls per timed value.
         hardware: Figures for this turn by name (``rss_mib``, ``voluntary_switches``, ``involuntary_switches``,
-            ``machine_busy_pct``, ``steal_pct``, ``cpu_pressure_pct``, ``energy_j`` ...); absent where not readable.
+            ``machine_busy_s``, ``machine_steal_s``, ``cpu_pressure_s``, ``cpu_mhz``, ``gpu_power_w``, ``energy_rapl_j``
+            ...); absent where not readable.
             ``settle_ms`` is how long it took after the turn until all threads of the worker were seen asleep, and
             ``awake`` is 1 where they never were.
     """
@@ -398,6 +399,8 @@ class WorkerReport:
         effective: What is really in force: runtime version, threads, providers, precision, device.
         modules: Top-level modules that the worker had imported when its turns were over.
         cpus: CPUs that the kernel let the worker run on while it was measured.
+        gpu: On a device: ``gpu_allocated_peak_mib`` and ``gpu_call_ms`` after the last turn of each condition, by name,
+            ``@`` and :attr:`ConditionKey.short`.
         threads: The conditions' threads that it was started for; None where threads are not swept.
         compile_ms: Compiling for the worker's first condition, after loading and before the first call; None for
             runtimes that compile nothing in the worker.

@@ -31,6 +31,7 @@ from mlbench.measurement.coordinator import Coordinator, TrialOver
 from mlbench.measurement.cpus import usable_cpus
 from mlbench.measurement.plan import make_plan
 from mlbench.policy import decide
+from mlbench.probes.energy_model import modelled
 from mlbench.probes.started import started
 from mlbench.progress import Progress
 from mlbench.quality import Task
@@ -274,6 +275,8 @@ def measure(
             settled=settled,
             trial_over=over,
         ).run(absent=hardware.absent, energy_source=hardware.energy_source)
+        if hardware.energy_source == "modelled" and config.probes.energy_model is not None:
+            measured = replace(measured, turns=modelled(measured.turns, config.probes.energy_model.watts_per_cpu))
         measured = replace(
             measured,
             complete=measured.complete and hardware.watch.after(),

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from fakes import make_arm
 
-from mlbench.hardware import hardware
-from mlbench.records import Arm, Estimate, Turn, WorkerReport
+from mlbench.hardware import Found, hardware
+from mlbench.records import Arm, Estimate, RuntimeSettings, Turn, WorkerReport
 
 ARM = make_arm("a")
+ON_GPU = replace(ARM, settings=RuntimeSettings(device="cuda"))
 FIGURES = {
     "rss_mib": 50.0,
     "voluntary_switches": 1.0,
@@ -18,7 +19,7 @@ FIGURES = {
     "cpu_mhz": 3000.0,
     "cgroup_throttled_s": 0.02,
     "thermal_throttles": 1.0,
-    "energy_j": 0.6,
+    "energy_rapl_j": 0.6,
 }
 
 
@@ -37,6 +38,11 @@ def worker(trial: int, **changes: Any) -> WorkerReport:
 def found(
     *trials: list[Turn], arm: Arm = ARM, reasons: dict[str, str] | None = None, **changes: Any
 ) -> tuple[dict[str, Estimate], dict[str, str]]:
+    result = everything(*trials, arm=arm, reasons=reasons, **changes)
+    return result.metrics, result.absent
+
+
+def everything(*trials: list[Turn], arm: Arm = ARM, reasons: dict[str, str] | None = None, **changes: Any) -> Found:
     shown = trials or ([turn(), turn()], [turn(1), turn(1)])
     return hardware(arm, shown, shown, [worker(trial, **changes) for trial in range(len(shown))], reasons or {})
 
@@ -96,17 +102,66 @@ def test_a_figure_that_one_turn_lacks_is_absent() -> None:
 
 def test_energy_counts_discarded_calls_and_may_be_negative() -> None:
     assert found()[0]["energy/joules_per_sample"].value == pytest.approx(0.6 / 48)  # 12 calls of 4 items
-    below = found([turn(0, FIGURES | {"energy_j": -0.6})])[0]["energy/joules_per_sample"]
+    below = found([turn(0, FIGURES | {"energy_rapl_j": -0.6})])[0]["energy/joules_per_sample"]
     assert below.value == pytest.approx(-0.6 / 48)
 
 
 def test_gpu_figures_are_averaged_and_memory_is_the_peak() -> None:
-    first = {"gpu_power_w": 60.0, "gpu_memory_mib": 300.0}
-    second = {"gpu_power_w": 80.0, "gpu_memory_mib": 200.0}
-    metrics, absent = found([turn(0, FIGURES | first), turn(0, FIGURES | second)])
-    assert metrics["gpu/power_w"].value == pytest.approx(70.0)
-    assert metrics["memory/gpu_peak_mib"].value == pytest.approx(300.0)
-    assert "gpu/utilization_pct" in absent
+    first = {"gpu_power_w": 60.0, "gpu_memory_mib": 300.0, "gpu_allocated_peak_mib": 90.0, "gpu_call_ms": 2.0}
+    second = {"gpu_power_w": 80.0, "gpu_memory_mib": 200.0, "gpu_allocated_peak_mib": 95.0, "gpu_call_ms": 4.0}
+    metrics, absent = found([turn(0, FIGURES | first), turn(0, FIGURES | second)], arm=ON_GPU)
+    values = {name: metrics[name].value for name in metrics if "gpu" in name}
+    assert values == pytest.approx(
+        {
+            "gpu/power_w": 70.0,
+            "memory/gpu_peak_mib": 300.0,
+            "memory/gpu_allocated_peak_mib": 95.0,
+            "gpu/call_ms": 3.0,
+        }
+    )
+    assert {"gpu/utilization_pct", "gpu/throttled_pct", "gpu/temperature_c"} <= set(absent)
+
+
+def test_slow_downs_of_the_gpu_are_a_share_of_turns_and_a_tag_in_words() -> None:
+    capped, idle = FIGURES | {"gpu_throttle_reasons": 0x04}, FIGURES | {"gpu_throttle_reasons": 0x01}
+    hot = FIGURES | {"gpu_throttle_reasons": 0x40}
+    result = everything([turn(0, capped), turn(0, idle)], [turn(1, hot), turn(1, idle)], arm=ON_GPU)
+    assert result.metrics["gpu/throttled_pct"].value == pytest.approx(50.0)
+    assert result.tags["mlbench.gpu.throttle"] == "power cap, heat (hardware)"
+    assert "mlbench.gpu.throttle" not in everything([turn(0, idle)], arm=ON_GPU).tags
+
+
+def test_an_arm_on_the_cpu_has_no_figures_of_the_gpu_beside_it() -> None:
+    metrics, absent = found([turn(0, FIGURES | {"gpu_power_w": 60.0, "gpu_memory_mib": 300.0})])
+    assert not [name for name in metrics if "gpu" in name]
+    assert absent["gpu/power_w"] == absent["memory/gpu_peak_mib"] == "this arm runs on the CPU"
+
+
+@pytest.mark.parametrize(
+    ("arm", "figures", "joules", "source"),
+    [
+        (ARM, {"energy_rapl_j": 0.6, "energy_nvml_j": 5.0}, 0.6, "rapl"),  # the GPU idles beside it
+        (ON_GPU, {"energy_rapl_j": 0.6, "energy_nvml_j": 5.0}, 5.6, "rapl+nvml"),
+        (ON_GPU, {"energy_nvml_j": 5.0}, 5.0, "nvml"),
+        (ARM, {"energy_nvml_j": 5.0}, None, "absent"),
+        (ON_GPU, {"energy_rapl_j": 0.6}, None, "absent"),
+        (ARM, {"energy_modelled_j": 0.3}, 0.3, "modelled"),
+        (ON_GPU, {"energy_modelled_j": 0.3}, None, "absent"),  # the model knows CPU time only
+    ],
+)
+def test_energy_is_of_what_the_arm_runs_on(
+    arm: Arm, figures: dict[str, float], joules: float | None, source: str
+) -> None:
+    result = everything([turn(0, figures)], [turn(1, figures)], arm=arm)
+    assert result.tags["mlbench.energy.source"] == source
+    if joules is None:
+        assert "no counter covers" in result.absent["energy/joules_per_sample"]
+    else:
+        estimate = result.metrics["energy/joules_per_sample"]
+        assert estimate.value == pytest.approx(joules / 48)
+        assert estimate.n == 2
+        assert estimate.low is not None
+        assert estimate.method.startswith(source)
 
 
 def test_loading_has_resident_and_unshared_memory() -> None:

@@ -63,6 +63,8 @@ def look(moment: str, busy: float, trial: int | None = None, *others: Neighbour,
         ({"cgroup_throttled_s": 0.01}, "quiet"),
         ({"cgroup_throttled_s": 0.03}, "noisy"),
         ({"cgroup_throttled_s": 0.6}, "unusable"),
+        ({"gpu_throttle_reasons": 0x04}, "quiet"),  # a power cap is how large GPUs always run
+        ({"gpu_throttle_reasons": 0x40}, "noisy"),
         ({"thermal_throttles": 0.0}, "quiet"),
         ({"thermal_throttles": 1.0}, "noisy"),
         ({"involuntary_switches": 900.0}, "quiet"),  # evidence, but an arm with several threads does that to itself

@@ -49,7 +49,7 @@ def test_descriptions(annotation: Any, words: str) -> None:
         ("registry.allias.x", "registry.allias: no such key; did you mean registry.alias?"),
         (
             "probes.zzz",
-            "probes.zzz: no such key; known in probes: names",
+            "probes.zzz: no such key; known in probes: names, energy_model",
         ),
         (
             "protocol.trials.x",

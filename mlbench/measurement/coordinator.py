@@ -56,6 +56,7 @@ class _Live:
     warmup_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     groups: dict[ConditionKey, int] = field(default_factory=dict)
     peak_mib: dict[str, float] = field(default_factory=dict)
+    gpu: dict[str, float] = field(default_factory=dict)
 
 
 class Coordinator:
@@ -267,6 +268,9 @@ class Coordinator:
         settled = live.handle.settle()
         hardware |= {"settle_ms": settled.ms, "awake": float(not settled.asleep)}
         live.peak_mib[key.short] = hardware["peak_rss_mib"]
+        for name in ("gpu_allocated_peak_mib", "gpu_call_ms"):
+            if name in hardware:
+                live.gpu[f"{name}@{key.short}"] = hardware[name]
         self._turns.append(
             Turn(
                 trial=planned.trial,
@@ -310,6 +314,7 @@ class Coordinator:
                 load_rss_mib=live.said["load_rss_mib"],
                 load_uss_mib=live.said["load_uss_mib"],
                 peak_mib=dict(live.peak_mib),
+                gpu=dict(live.gpu),
                 warmup_ns=live.warmup_ns,
                 cpus=tuple(live.said["cpus"]),
                 effective=live.said["effective"],

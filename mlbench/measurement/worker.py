@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlbench.records import RuntimeSettings
-    from mlbench.runtimes import Runtime, Session
+    from mlbench.runtimes import Device, Runtime, Session
 
     FindRuntime = Callable[[str, RuntimeSettings], Runtime]
 
@@ -61,6 +61,7 @@ class Worker:
         self._clock = clock
         self._find_runtime = find_runtime
         self._session: Session | None = None
+        self._device: Device | None = None
         self._inputs: dict[str, npt.NDArray[Any]] = {}
         self._sequences: tuple[str, ...] = ()
         self._pools: dict[tuple[int, int | None], list[Any]] = {}
@@ -103,6 +104,8 @@ class Worker:
         self._sequences = tuple(spec.name for spec in artifact.inputs if spec.shape[1:2] == (None,))
         start = self._clock.now_ns()
         self._session = open_session(artifact, settings, self._find_runtime)
+        self._device = getattr(self._session, "device", None)
+        self._synchronize()
         load_ns = self._clock.now_ns() - start
         loaded = {
             "load_peak_mib": memory_mib("VmHWM"),
@@ -111,6 +114,7 @@ class Worker:
         }
         prepared = self._pool(message)[0]
         compile_ms = self._compile(prepared)
+        self._synchronize()
         start = self._clock.now_ns()
         result = self._session.run(prepared)
         first_call_ns = self._clock.now_ns() - start
@@ -123,6 +127,11 @@ class Worker:
             "cpus": sorted(os.sched_getaffinity(0)),
             "effective": self._session.effective(),
         }, {}
+
+    def _synchronize(self) -> None:
+        """Nothing may still be under way on a device when the clock is read."""
+        if self._device is not None:
+            self._device.synchronize()
 
     def _compile(self, prepared: Any) -> float | None:
         """Milliseconds that the runtime compiled for this batch; None for one that compiles nothing here."""
@@ -168,6 +177,8 @@ class Worker:
         """At least ``calls`` calls and ``seconds`` seconds; says how many calls make one timed value."""
         pool, run, now = self._pool(message), self._loaded.run, self._clock.now_ns
         durations: list[int] = []
+        if self._device is not None:
+            self._device.reset_peak()  # so that each condition has a peak of its own
         begin = now()
         while len(durations) < message["calls"] or now() - begin < message["seconds"] * 1e9:
             start = now()
@@ -190,6 +201,7 @@ class Worker:
         before = resource.getrusage(resource.RUSAGE_SELF)
         gc.disable()
         try:
+            self._synchronize()
             start = self._clock.now_ns()
             timed_calls(run, first, discarded, self._clock.now_ns)
             cpu, wall = self._clock.cpu_ns(), self._clock.now_ns()
@@ -210,8 +222,15 @@ class Worker:
                 "voluntary_switches": after.ru_nvcsw - before.ru_nvcsw,
                 "involuntary_switches": after.ru_nivcsw - before.ru_nivcsw,
                 "major_faults": after.ru_majflt - before.ru_majflt,
+                **self._on_device(pool),
             },
         }, {"discarded_ns": discarded, "timed_ns": timed}
+
+    def _on_device(self, pool: list[Any]) -> dict[str, float]:
+        """After a turn: the peak of the device's memory so far, and one more call, on the device's own clock."""
+        if self._device is None:
+            return {}
+        return {"gpu_allocated_peak_mib": self._device.peak_mib(), "gpu_call_ms": self._device.call_ms(pool[0])}
 
     def _predict(self, message: dict[str, Any]) -> Reply:
         """The first output for all items, in order, through the session that was measured."""

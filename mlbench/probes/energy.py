@@ -1,7 +1,8 @@
-"""Energy from real counters only: RAPL packages (powercap) and the GPU's own counter. Nothing is modelled."""
+"""Energy from counters: RAPL packages (powercap) and the GPU's own."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mlbench.measurement.clock import Clock, MonotonicClock
+from mlbench.probes.nvml import NoDeviceError, find_device, library
 
 IDLE_SECONDS = 1.0
+RAPL, NVML = "energy_rapl_j", "energy_nvml_j"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class EnergyProbe:
         nvml: The module ``pynvml``, or something with its functions.
         clock: For idle power.
         sleep: Waits while the idle machine is read.
+        environ: Says which GPU CUDA takes.
     """
 
     name = "energy"
@@ -40,15 +44,17 @@ class EnergyProbe:
         nvml: Any = None,
         clock: Clock | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._powercap = powercap
         self._nvml = nvml
         self._clock = clock or MonotonicClock()
         self._sleep = sleep
+        self._environ = environ
         self._domains: list[_Domain] = []
         self._gpu: Any = None
-        self._idle_watts = 0.0
-        self._before: tuple[int, list[int], float] = (0, [], 0.0)
+        self._idle_watts: dict[str, float] = {}
+        self._before: tuple[int, dict[str, float]] = (0, {})
 
     def available(self) -> str | None:
         """None when at least one counter can be read; otherwise why neither RAPL nor NVML has one."""
@@ -71,16 +77,19 @@ class EnergyProbe:
         self.begin()
         self._sleep(IDLE_SECONDS)
         joules, seconds = self._since()
-        self._idle_watts = joules / seconds if seconds > 0 else 0.0
+        self._idle_watts = {figure: value / seconds for figure, value in joules.items()}
 
     def begin(self) -> None:
         """Read the counters."""
-        self._before = (self._clock.now_ns(), [int(d.counter.read_text()) for d in self._domains], self._gpu_joules())
+        self._before = (self._clock.now_ns(), self._read())
 
     def end(self, pid: int) -> Mapping[str, float]:  # noqa: ARG002 - the counters are the machine's
-        """``energy_j``: joules of this turn above idle; near zero it can be negative, which averages out."""
+        """``energy_rapl_j`` and ``energy_nvml_j``, where read: joules of this turn above idle.
+
+        Near zero they can be negative, which averages out.
+        """
         joules, seconds = self._since()
-        return {"energy_j": joules - self._idle_watts * seconds}
+        return {figure: value - self._idle_watts[figure] * seconds for figure, value in joules.items()}
 
     def stop(self) -> None:
         """Close NVML."""
@@ -88,13 +97,24 @@ class EnergyProbe:
             self._nvml.nvmlShutdown()
             self._gpu = None
 
-    def _since(self) -> tuple[float, float]:
-        at, counters, gpu = self._before
-        joules = self._gpu_joules() - gpu
-        for domain, before in zip(self._domains, counters, strict=True):
-            delta = int(domain.counter.read_text()) - before
-            joules += (delta + domain.wrap if delta < 0 else delta) / 1e6
-        return joules, (self._clock.now_ns() - at) / 1e9
+    def _read(self) -> dict[str, float]:
+        """The counters as they are now: by RAPL domain in microjoules, and the GPU's in joules."""
+        found = {str(domain.counter): float(domain.counter.read_text()) for domain in self._domains}
+        if self._gpu is not None:
+            found[NVML] = float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._gpu)) / 1e3
+        return found
+
+    def _since(self) -> tuple[dict[str, float], float]:
+        """Joules by figure, and seconds, since the counters were read."""
+        at, before = self._before
+        after = self._read()
+        joules: dict[str, float] = {}
+        for domain in self._domains:
+            delta = after[str(domain.counter)] - before[str(domain.counter)]
+            joules[RAPL] = joules.get(RAPL, 0.0) + (delta + domain.wrap if delta < 0 else delta) / 1e6
+        if NVML in after:
+            joules[NVML] = after[NVML] - before[NVML]
+        return joules, max(self._clock.now_ns() - at, 1) / 1e9
 
     def _find_domains(self) -> str | None:
         """Find the package domains; a reason when there is none that can be read."""
@@ -115,25 +135,26 @@ class EnergyProbe:
     def _find_gpu(self) -> str | None:
         """Open the GPU's counter; a reason when there is none."""
         try:
-            if self._nvml is None:
-                import pynvml
-
-                self._nvml = pynvml
+            self._nvml = self._nvml or library()
             self._nvml.nvmlInit()
-        except ImportError as error:
-            return f"is not installed ({error})"
+        except NoDeviceError as error:
+            return f"cannot be asked ({error})"
         except self._nvml.NVMLError as error:
             return f"does not answer ({error})"
-        try:
-            handle = self._nvml.nvmlDeviceGetHandleByIndex(0)
-            self._nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-        except self._nvml.NVMLError as error:
+        reason = self._take_counter()
+        if reason is not None:
             self._nvml.nvmlShutdown()
-            return f"has no energy counter for this GPU ({error})"
-        self._gpu = handle
-        return None
+        return reason
 
-    def _gpu_joules(self) -> float:
-        if self._gpu is None or self._nvml is None:
-            return 0.0
-        return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._gpu)) / 1e3
+    def _take_counter(self) -> str | None:
+        try:
+            device = find_device(self._nvml, self._environ)
+            if device.mig:
+                return "counts the whole GPU, of which this is one MIG instance"
+            self._nvml.nvmlDeviceGetTotalEnergyConsumption(device.board)
+        except NoDeviceError as error:
+            return f"finds no device ({error})"
+        except self._nvml.NVMLError as error:
+            return f"has no energy counter for this GPU ({error})"
+        self._gpu = device.board
+        return None

@@ -22,7 +22,8 @@ class Started:
     Attributes:
         probes: Started, in the order of the registry.
         absent: Metrics that no probe can give here, with the reason.
-        energy_source: Which counters energy comes from, or ``absent``.
+        energy_source: Which counters energy comes from, ``modelled`` where the user states a power for lack of
+            one, or ``absent``.
         watch: Looks at the machine between trials, where the probe ``machine`` is on and available.
     """
 
@@ -52,6 +53,9 @@ def started(config: ProbesConfig) -> Iterator[Started]:
                 energy_source = probe.source()
             if isinstance(probe, MachineProbe):
                 watch = MachineWatch(probe)
+        if energy_source == "absent" and config.energy_model is not None:
+            energy_source = "modelled"
+            absent.pop(ENERGY, None)
         yield Started(tuple(probes), absent, energy_source, watch)
     finally:
         for probe in probes:

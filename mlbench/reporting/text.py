@@ -48,6 +48,12 @@ _METRIC_NAMES = {
     "cpu/thermal_throttles": "slow-downs by heat",
     "gpu/utilization_pct": "GPU use",
     "gpu/power_w": "GPU power",
+    "gpu/temperature_c": "GPU temperature",
+    "gpu/sm_clock_mhz": "GPU clock",
+    "gpu/memory_clock_mhz": "GPU memory clock",
+    "gpu/throttled_pct": "GPU slowed down",
+    "gpu/call_ms": "call on the GPU's clock",
+    "memory/gpu_allocated_peak_mib": "peak of torch's GPU memory",
     "energy/joules_per_sample": "energy per sample",
     "agreement/flip_rate": "flip rate",
 }

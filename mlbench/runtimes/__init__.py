@@ -13,8 +13,30 @@ from mlbench.records import Artifact, RuntimeSettings, Scalar
 Batch = Mapping[str, npt.NDArray[Any]]
 
 
+class Device(Protocol):
+    """A device with a clock and a memory of its own, as a session sees it."""
+
+    def synchronize(self) -> None:
+        """Wait until it is done with everything it was given."""
+        ...
+
+    def reset_peak(self) -> None:
+        """Let the peak of its memory start anew."""
+        ...
+
+    def peak_mib(self) -> float:
+        """Peak of the memory that this process has taken on it since then, MiB."""
+        ...
+
+    def call_ms(self, prepared: Any) -> float:
+        """Make one call and say how long it took on the device's own clock, ms."""
+        ...
+
+
 class Session(Protocol):
     """A loaded artifact, ready to answer.
+
+    A session on a device may also have it as ``device`` (:class:`Device`), None where there is none.
 
     A session that compiles in this process may also have ``compile(prepared)``, called once before the first call:
     what it takes is recorded as compile time, apart from loading and from the first call.
@@ -56,4 +78,4 @@ class Runtime(Protocol):
         ...
 
 
-__all__ = ["Batch", "Runtime", "Session"]
+__all__ = ["Batch", "Device", "Runtime", "Session"]

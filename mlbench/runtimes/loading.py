@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mlbench.errors import InputError, WorkerError
 from mlbench.records import Artifact, RuntimeSettings, Scalar
 from mlbench.registry import entries, load
-from mlbench.runtimes import Batch, Runtime, Session
+from mlbench.runtimes import Batch, Device, Runtime, Session
 
 AUTO = "auto"
 
@@ -112,6 +112,7 @@ class DelayedSession:
         self._session = session
         self._percent = percent
         self._now_ns = now_ns
+        self.device: Device | None = getattr(session, "device", None)
         if hasattr(session, "compile"):
             self.compile = session.compile
 

@@ -13,11 +13,10 @@ import numpy.typing as npt
 from mlbench.errors import WorkerError
 from mlbench.records import Artifact, RuntimeSettings, Scalar
 from mlbench.runtimes import Batch
+from mlbench.runtimes.cuda import CudaDevice
 from mlbench.runtimes.options import Option, option_problems, read_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
 
 OPTIONS: Mapping[str, Option] = {
@@ -132,7 +131,7 @@ class TorchSession:
         self._options = options
         self._names = [spec.name for spec in artifact.inputs]
         self._inference_mode = torch.inference_mode
-        self._synchronize: Callable[[], None] | None = torch.cuda.synchronize if settings.device == "cuda" else None
+        self.device: CudaDevice | None = CudaDevice(torch.cuda, self._answer) if settings.device == "cuda" else None
 
     def prepare(self, batch: Batch) -> tuple[torch.Tensor, ...]:
         """Tensors on the device, in the order of the artifact's inputs."""
@@ -146,11 +145,15 @@ class TorchSession:
 
     def run(self, prepared: tuple[torch.Tensor, ...]) -> Any:
         """One call of the model."""
-        with self._inference_mode():
-            result = self._module(*prepared)
-        if self._synchronize is not None:
-            self._synchronize()
+        result = self._answer(prepared)
+        if self.device is not None:
+            self.device.synchronize()
         return result
+
+    def _answer(self, prepared: tuple[torch.Tensor, ...]) -> Any:
+        """The module's answer; on a device it may still be under way."""
+        with self._inference_mode():
+            return self._module(*prepared)
 
     def outputs(self, result: Any) -> tuple[npt.NDArray[np.generic], ...]:
         """The result's tensors as numpy arrays."""

@@ -162,7 +162,7 @@ def arm_tags(study: Study, arm: ArmResult, colour: str) -> dict[str, str]:
         names.VERDICT: verdict(arm),
         names.STATUS: arm.status,
         names.NOISE: study.noise.level,
-        names.ENERGY_SOURCE: study.energy_source,
+        names.ENERGY_SOURCE: arm.tags.get(names.ENERGY_SOURCE, study.energy_source),
         names.SCHEMA: str(study.schema),
         names.ABSENT: _absent(arm),
         "mlflow.runColor": colour,

@@ -222,6 +222,53 @@ def test_predictions_cover_every_item_in_order(setup: Setup) -> None:
     assert arrays["outputs"].shape == (20, 3)
 
 
+class FakeDevice:
+    """A device whose log also has every call of the session and every reading of the clock."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.log: list[str] = []
+        self.session = setup.session
+        run, now = setup.session.run, setup.clock.now_ns
+        setup.session.run = lambda prepared: (self.log.append("run"), run(prepared))[1]  # type: ignore[method-assign]
+        setup.clock.now_ns = lambda: (self.log.append("clock"), now())[1]
+        setup.session.device = self  # type: ignore[attr-defined]
+
+    def synchronize(self) -> None:
+        self.log.append("synchronize")
+
+    def reset_peak(self) -> None:
+        self.log.append("reset")
+
+    def peak_mib(self) -> float:
+        return 12.5
+
+    def call_ms(self, prepared: Any) -> float:
+        self.log.append("between events")
+        return 0.75
+
+
+def test_a_device_is_awaited_before_the_clock_is_read_and_asked_outside_the_timed_calls(setup: Setup) -> None:
+    device = FakeDevice(setup)
+    setup.load()
+    assert device.log[:4] == ["clock", "synchronize", "clock", "synchronize"]  # loading ends when the device is done
+    device.log.clear()
+    setup.ask("warm_up", batch_size=1, calls=1, seconds=0.0, min_value_ns=0)
+    assert device.log[0] == "reset"
+    device.log.clear()
+    header, _ = setup.ask("turn", batch_size=1, discard=1, calls=1, group=1)
+    assert device.log[:2] == ["synchronize", "clock"]
+    assert device.log[-1] == "between events"
+    assert device.log.index("between events") > max(i for i, entry in enumerate(device.log) if entry == "clock")
+    assert header["hardware"]["gpu_allocated_peak_mib"] == 12.5
+    assert header["hardware"]["gpu_call_ms"] == 0.75
+
+
+def test_without_a_device_there_is_no_figure_of_one(setup: Setup) -> None:
+    setup.load()
+    header, _ = setup.ask("turn", batch_size=1, discard=0, calls=1, group=1)
+    assert not [name for name in header["hardware"] if name.startswith("gpu")]
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

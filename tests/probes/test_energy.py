@@ -45,7 +45,7 @@ def test_joules_above_idle_also_when_the_counter_wraps(tmp_path: Path, wrap: int
     for _ in range(4):
         probe.begin()
         machine.run(0.5, extra_watts=7.0)
-        assert probe.end(1)["energy_j"] == pytest.approx(3.5, abs=1e-5)
+        assert probe.end(1)["energy_rapl_j"] == pytest.approx(3.5, abs=1e-5)
     probe.stop()
 
 
@@ -56,7 +56,7 @@ def test_an_idle_turn_takes_nothing(tmp_path: Path) -> None:
     probe.start()
     probe.begin()
     machine.run(0.3)
-    assert probe.end(1)["energy_j"] == pytest.approx(0.0, abs=1e-5)
+    assert probe.end(1)["energy_rapl_j"] == pytest.approx(0.0, abs=1e-5)
 
 
 def test_packages_add_up_and_their_parts_do_not_count_twice(tmp_path: Path) -> None:
@@ -69,19 +69,52 @@ def test_packages_add_up_and_their_parts_do_not_count_twice(tmp_path: Path) -> N
     probe.begin()
     first.write_text("1000000")
     second.write_text("2000000")
-    assert probe.end(1)["energy_j"] == pytest.approx(3.0)
+    assert probe.end(1)["energy_rapl_j"] == pytest.approx(3.0)
 
 
 def test_gpu_counter_in_millijoules(tmp_path: Path) -> None:
     nvml, clock = FakeNvml(), FakeClock()
-    probe = EnergyProbe(tmp_path, nvml, clock, lambda seconds: clock.advance(round(seconds * 1e9)))
+    probe = EnergyProbe(tmp_path, nvml, clock, lambda seconds: clock.advance(round(seconds * 1e9)), {})
     assert probe.available() is None
     assert probe.source() == "nvml"
     probe.start()
     probe.begin()
     nvml.energy_mj += 2_500
-    assert probe.end(1)["energy_j"] == pytest.approx(2.5)
+    assert probe.end(1) == pytest.approx({"energy_nvml_j": 2.5})
     probe.stop()
+    assert nvml.open == 0
+
+
+def test_processor_and_gpu_are_kept_apart(tmp_path: Path) -> None:
+    machine, nvml = Machine(tmp_path, watts=10.0), FakeNvml()
+
+    def idle(seconds: float) -> None:
+        machine.run(seconds)
+        nvml.energy_mj += round(50_000 * seconds)  # 50 W
+
+    probe = EnergyProbe(tmp_path, nvml, machine.clock, idle, {})
+    assert probe.available() is None
+    assert probe.source() == "rapl+nvml"
+    probe.start()
+    probe.begin()
+    idle(2.0)
+    nvml.energy_mj += 7_000
+    assert probe.end(1) == pytest.approx({"energy_rapl_j": 0.0, "energy_nvml_j": 7.0}, abs=1e-5)
+    probe.stop()
+
+
+@pytest.mark.parametrize(
+    ("nvml", "environ", "reason"),
+    [
+        (FakeNvml(mig=(0,)), {}, "one MIG instance"),
+        (FakeNvml(), {"CUDA_VISIBLE_DEVICES": "-1"}, "hides every GPU"),
+        (FakeNvml(broken=("handle",), error="Insufficient Permissions"), {}, "Insufficient Permissions"),
+    ],
+)
+def test_a_gpu_whose_counter_says_nothing_about_this_work(
+    tmp_path: Path, nvml: FakeNvml, environ: dict[str, str], reason: str
+) -> None:
+    assert reason in str(EnergyProbe(tmp_path, nvml, environ=environ).available())
     assert nvml.open == 0
 
 
@@ -93,7 +126,7 @@ def test_no_counter_gives_both_reasons(tmp_path: Path) -> None:
 
 def test_gpu_without_a_counter_is_named_and_closed(tmp_path: Path) -> None:
     nvml = FakeNvml(broken=("energy",))
-    assert "has no energy counter for this GPU" in str(EnergyProbe(tmp_path, nvml).available())
+    assert "has no energy counter for this GPU" in str(EnergyProbe(tmp_path, nvml, environ={}).available())
     assert nvml.open == 0
 
 
@@ -114,4 +147,4 @@ def test_unreadable_counters_are_named(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_missing_nvml_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert "NVML is not installed" in str(EnergyProbe(tmp_path).available())
+    assert "NVML cannot be asked (nvidia-ml-py is not installed" in str(EnergyProbe(tmp_path).available())
