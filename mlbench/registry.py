@@ -257,6 +257,30 @@ _BUILTIN: tuple[Entry, ...] = (
         ("onnxruntime", "optimum.onnxruntime"),
     ),
     _builtin(
+        "step",
+        "convert_openvino",
+        "mlbench.variants.openvino_steps:ConvertOpenVino",
+        "an ONNX file as an OpenVINO model, outputs compared with the source",
+        ("openvino", "onnxruntime"),
+        "openvino",
+    ),
+    _builtin(
+        "step",
+        "quantize_openvino",
+        "mlbench.variants.openvino_steps:QuantizeOpenVino",
+        "int8 weights and activations, calibrated (NNCF)",
+        ("openvino", "nncf"),
+        "openvino",
+    ),
+    _builtin(
+        "step",
+        "compress_openvino",
+        "mlbench.variants.openvino_steps:CompressOpenVino",
+        "weights in 8 or 4 bits (NNCF)",
+        ("openvino", "nncf"),
+        "openvino",
+    ),
+    _builtin(
         "runtime",
         "torch",
         "mlbench.runtimes.torch_runtime:TorchRuntime",
@@ -264,6 +288,9 @@ _BUILTIN: tuple[Entry, ...] = (
         ("torch",),
     ),
     _builtin("runtime", "onnxruntime", "mlbench.runtimes.onnx_runtime:OnnxRuntime", "ONNX Runtime", ("onnxruntime",)),
+    _builtin(
+        "runtime", "openvino", "mlbench.runtimes.openvino_runtime:OpenVino", "OpenVINO, CPU", ("openvino",), "openvino"
+    ),
     _builtin(
         "probe",
         "machine",

@@ -11,7 +11,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from mlbench import config, registry, schema, tree
-from mlbench.runtimes import onnx_runtime, torch_runtime
+from mlbench.runtimes import onnx_runtime, openvino_runtime, torch_runtime
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -54,9 +54,9 @@ def test_every_option_of_a_dataset_is_documented() -> None:
         assert (rows(f"### {name}") if expected else {}) == expected
 
 
-@pytest.mark.parametrize("module", [onnx_runtime, torch_runtime])
+@pytest.mark.parametrize("module", [onnx_runtime, openvino_runtime, torch_runtime])
 def test_every_option_of_a_runtime_is_documented(module: Any) -> None:
-    name = {onnx_runtime: "onnxruntime", torch_runtime: "torch"}[module]
+    name = {onnx_runtime: "onnxruntime", openvino_runtime: "openvino", torch_runtime: "torch"}[module]
     documented = rows(f"### {name}")
     assert list(documented) == list(module.OPTIONS)
     for key, option in module.OPTIONS.items():

@@ -11,20 +11,25 @@ from mlbench.registry import suggest
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option: its default, and either its allowed values or the type of its items when it is a list of text."""
+    """One option: its default, and its allowed values, or that it is a list of text or a whole number from 1."""
 
     default: Any
     values: tuple[Any, ...] = ()
     texts: bool = False
+    number: bool = False
 
     def fits(self, value: Any) -> bool:
         """Whether the value is allowed."""
+        if self.number:
+            return type(value) is int and value >= 1
         if self.texts:
             return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(item, str) for item in value)
         return any(value is allowed or (type(value) is type(allowed) and value == allowed) for allowed in self.values)
 
     def wanted(self) -> str:
         """What would be right."""
+        if self.number:
+            return "a whole number of at least 1"
         if self.texts:
             return "a list of names"
         return "one of " + ", ".join(

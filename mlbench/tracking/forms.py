@@ -74,9 +74,10 @@ def forms(artifact: Artifact) -> tuple[Form, ...]:
     """Forms to try for this artifact, the leanest first."""
     lean = _LEAN.get(artifact.format)
     single = len(artifact.inputs) == 1
+    full = replace(_MLBENCH, libraries=(*_MLBENCH.libraries, *_BESIDES.get(artifact.format, ())))
     if lean is None or (lean.name == "pytorch" and not single):  # mlflow.pytorch answers single arrays only
-        return (_MLBENCH,)
-    return (lean, _MLBENCH)
+        return (full,)
+    return (lean, full)
 
 
 def save_verified(form: Form, content: Content, path: Path) -> Model:
@@ -230,6 +231,7 @@ _LEAN = {
     "torch_module": Form("pytorch", _save_pytorch, (*_NUMPY_ONLY, "torch")),
     "torchscript": Form("torchscript", _save_torchscript, (*_NUMPY_ONLY, "torch")),
 }
+_BESIDES = {"openvino": ("openvino",)}
 _MLBENCH = Form("mlbench", _save_mlbench, (*_NUMPY_ONLY, "mlflow-mlbench", "torch", "onnxruntime"))
 
 

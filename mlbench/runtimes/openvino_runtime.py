@@ -1,0 +1,143 @@
+"""OpenVINO on the CPU, with everything explicit that its defaults would choose by the machine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlbench.errors import WorkerError
+from mlbench.records import Artifact, RuntimeSettings, Scalar
+from mlbench.runtimes import Batch
+from mlbench.runtimes.options import Option, option_problems, read_options
+
+OPTIONS: Mapping[str, Option] = {
+    "precision": Option("f32", ("f32", "bf16", "f16")),
+    "hint": Option("latency", ("latency", "throughput", "none")),
+    "streams": Option(None, number=True),
+}
+_NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
+_HEAVY = ("Convolution", "Deconvolution", "FullyConnected", "GroupConvolution", "MatMul", "ScaledDotProductAttention")
+
+
+class OpenVino:
+    """Serves ``openvino`` artifacts.
+
+    Options: ``precision`` of floating-point arithmetic (OpenVINO's own default is bfloat16 on some CPUs, without a
+    word), ``hint`` (``latency``, ``throughput`` or ``none``) and ``streams`` (requests served side by side; one, unless
+    the hint is ``throughput``, which chooses).
+    """
+
+    name = "openvino"
+    formats: tuple[str, ...] = ("openvino",)
+
+    def import_library(self) -> None:
+        """Import openvino."""
+        import openvino  # noqa: F401 - the import is the point
+
+    def check_options(self, options: Mapping[str, Any]) -> list[str]:
+        """Problems of the options, as sentences."""
+        return option_problems(OPTIONS, options)
+
+    def load(self, artifact: Artifact, settings: RuntimeSettings) -> OpenVinoSession:
+        """Compile the model for the CPU.
+
+        Raises:
+            WorkerError: The files or the settings cannot be served.
+        """
+        import openvino as ov
+
+        found = self.check_options(settings.options)
+        if found:
+            raise WorkerError("; ".join(found))
+        if settings.device != "cpu":
+            raise WorkerError(f"the openvino runtime serves on the CPU, but runtime.device is {settings.device}")
+        options = read_options(OPTIONS, settings.options)
+        path = Path(artifact.path) / artifact.entry
+        try:
+            compiled = ov.Core().compile_model(str(path), "CPU", _properties(options, settings.threads))
+        except RuntimeError as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise WorkerError(f"{path} cannot be loaded by openvino: {lines[-1] if lines else error}") from error
+        found_precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if found_precision != options["precision"]:
+            raise WorkerError(
+                f"runtime.options: precision is {options['precision']}, but openvino computes in {found_precision} on "
+                "this CPU"
+            )
+        return OpenVinoSession(compiled, artifact, options)
+
+
+def _properties(options: Mapping[str, Any], threads: int) -> dict[str, Any]:
+    """OpenVINO's properties for the options; the worker's CPUs are fixed from outside, so its own pinning is off."""
+    properties: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": options["precision"],
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,
+    }
+    if options["hint"] != "none":
+        properties["PERFORMANCE_HINT"] = options["hint"].upper()
+    if options["streams"] is not None or options["hint"] != "throughput":
+        properties["NUM_STREAMS"] = str(options["streams"] or 1)
+    return properties
+
+
+class OpenVinoSession:
+    """A compiled OpenVINO model; every output is fetched, as numpy arrays, within the call."""
+
+    def __init__(self, compiled: Any, artifact: Artifact, options: Mapping[str, Any]) -> None:
+        self._compiled = compiled
+        self._request = compiled.create_infer_request()
+        self._artifact = artifact
+        self._options = options
+        self._names = [port.get_any_name() for port in compiled.inputs]
+        self._count = len(compiled.outputs)
+
+    def prepare(self, batch: Batch) -> dict[str, npt.NDArray[Any]]:
+        """Contiguous arrays by input name."""
+        absent = [name for name in self._names if name not in batch]
+        if absent:
+            raise WorkerError(f"the batch has no input '{absent[0]}'; it has {', '.join(batch)}")
+        return {name: np.ascontiguousarray(batch[name]) for name in self._names}
+
+    def run(self, prepared: dict[str, npt.NDArray[Any]]) -> Any:
+        """One call of the model."""
+        return self._request.infer(prepared, share_inputs=True)
+
+    def outputs(self, result: Any) -> tuple[npt.NDArray[np.generic], ...]:
+        """The outputs, in order."""
+        return tuple(result[index] for index in range(self._count))
+
+    def effective(self) -> dict[str, Scalar]:
+        """What is really in force, read from the compiled model."""
+        import openvino as ov
+
+        asked = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        stated = self._artifact.meta.get("precision", "float32")
+        return {
+            "runtime": "openvino",
+            "version": ov.get_version().partition("-")[0],
+            "format": self._artifact.format,
+            "device": "cpu",
+            "threads": self._compiled.get_property("INFERENCE_NUM_THREADS"),
+            "streams": self._compiled.get_property("NUM_STREAMS"),
+            "hint": self._options["hint"],
+            "precision": _NAMES.get(asked, asked) if stated in _NAMES.values() else stated,
+            "inference_precision": asked,
+            "kernels": _kernels(self._compiled),
+            "cpu_pinning": self._compiled.get_property("ENABLE_CPU_PINNING"),
+        }
+
+
+def _kernels(compiled: Any) -> str:
+    """Convolutions and matrix products by the type that their kernels really compute in: ``i8: 5, f32: 1``."""
+    counts: Counter[str] = Counter()
+    for node in compiled.get_runtime_model().get_ops():
+        facts = node.get_rt_info()
+        if facts["layerType"].value in _HEAVY:
+            counts[facts["runtimePrecision"].value] += 1
+    return ", ".join(f"{kind}: {count}" for kind, count in counts.most_common()) or "none"
