@@ -29,6 +29,7 @@ from mlbench.journal import Begun, Conclusion, Journal, JournaledArm, Planned
 from mlbench.measurement import alone, budget
 from mlbench.measurement.coordinator import Coordinator, TrialOver
 from mlbench.measurement.cpus import usable_cpus
+from mlbench.measurement.machine_lock import MachineLock
 from mlbench.measurement.plan import make_plan
 from mlbench.policy import decide
 from mlbench.probes.energy_model import modelled
@@ -80,7 +81,7 @@ class Outcome:
     undelivered: bool = False
 
 
-def run_study(composition: Composition, progress: Progress) -> Outcome:
+def run_study(composition: Composition, progress: Progress, *, wait: bool = True) -> Outcome:
     """Run a study: build the arms, measure them side by side, decide, and leave everything in MLflow.
 
     An interruption (Ctrl-C or SIGTERM) while measuring ends the workers, keeps what was measured, and closes the runs
@@ -90,22 +91,24 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
     Args:
         composition: The validated configuration.
         progress: Told what is going on.
+        wait: Wait while another study is measured on this machine; otherwise refuse.
 
     Raises:
         InputError: MLflow cannot be reached, or the data is not fit. Nothing was measured.
+        MachineBusyError: Another study is being measured, and this one was not to wait.
         MlbenchError: The baseline cannot be built.
         KeyboardInterrupt: Interrupted before there was anything to keep.
     """
     config = composition.config
-    begun, created = time.monotonic(), datetime.now(UTC)
-    name = config.name or f"{config.workload.name}-{created:%Y%m%d-%H%M%S}"
     progress.phase("Reading the data")
     data = read_data(config.workload)  # wrong data is told before anything is opened or left behind
     check_lengths(config, data)
     tracker = connect(config.tracking)
     store = Store(config.cache_dir)
     close_abandoned(tracker, store.root, progress.notice)
-    with terminable():
+    with terminable(), MachineLock(wait=wait, say=progress.notice) as machine:
+        begun, created = time.monotonic(), datetime.now(UTC)
+        name = config.name or f"{config.workload.name}-{created:%Y%m%d-%H%M%S}"
         runs = tracker.open_study(name, composition.record, composition.overrides)
         with journaled(runs, store.root, _begun(composition, name, created, tracker, runs), progress) as journal:
             progress.phase("Preparing the workload")
@@ -117,6 +120,7 @@ def run_study(composition: Composition, progress: Progress) -> Outcome:
             plan = _plan(config, arms)
             journal.plan(Planned(plan, tuple(map(_journaled, arms))))
             measurement = measure(plan, arms, workload, config, progress, keeper(journal, progress))
+            machine.release()
             with keeping(measurement, runs, journal, progress):
                 progress.phase("Deciding")
                 spent = time.monotonic() - begun

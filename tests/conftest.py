@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,14 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # whoever starts the tests in the background leaves Ctrl-C ignored, and programs under test would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, str(Path(__file__).parent / "measurement"))  # the fakes are used by several test folders
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_machine_lock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Studies whose figures nobody looks at do not wait for each other; those that matter run alone anyway."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLBENCH_LOCK", str(tmp_path_factory.getbasetemp() / "machine.lock"))
+        yield
 
 
 @pytest.fixture(autouse=True)

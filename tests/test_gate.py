@@ -289,7 +289,7 @@ def fake_run(monkeypatch: pytest.MonkeyPatch, result: Study, code: ExitCode = Ex
     """The study is not run: this is its record."""
     asked: list[Any] = []
 
-    def run(composition: Any, progress: Any) -> Outcome:
+    def run(composition: Any, progress: Any, *, wait: bool) -> Outcome:
         asked.append(composition)
         return Outcome("r" * 32, result, code, ("mlbench show study",))
 
@@ -332,7 +332,7 @@ def test_a_gate_whose_evidence_was_not_delivered_does_not_pass(
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     result = study(arm("pruned"))
     waiting = Outcome("r" * 32, result, ExitCode.FAILURE, ("mlbench sync " + "r" * 32,), undelivered=True)
-    monkeypatch.setattr("mlbench.study.run_study", lambda *_: waiting)
+    monkeypatch.setattr("mlbench.study.run_study", lambda *_, **__: waiting)
     assert cli.main(["gate", "variants=[pruned]", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["answer"] == "ok"
 
@@ -361,7 +361,7 @@ def test_a_page_that_cannot_be_written_after_all_is_a_failure(
     folder = tmp_path / "pages"
     folder.mkdir()
 
-    def run(composition: Any, progress: Any) -> Any:
+    def run(composition: Any, progress: Any, *, wait: bool) -> Any:
         folder.rmdir()
         return SimpleNamespace(run_id="r", study=study(arm("pruned")), exit_code=0, links=(), undelivered=False)
 

@@ -35,7 +35,7 @@ come from the environment, as usual. Delivering again changes nothing.
 
 exit codes: 0 everything is delivered, 1 something is not, 2 wrong input
 """
-_FLAGS = frozenset({"--json", "--dry-run", "--no-browser", "--all", "--help", "-h"})
+_FLAGS = frozenset({"--json", "--dry-run", "--no-wait", "--no-browser", "--all", "--help", "-h"})
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -255,6 +255,7 @@ def _study_to_run(parser: argparse.ArgumentParser) -> None:
     )
     _config_dir(parser)
     _tracking(parser, "the configuration's", "the configuration's")
+    _no_wait(parser)
 
 
 def _gate(parser: argparse.ArgumentParser) -> None:
@@ -275,6 +276,7 @@ def _selfcheck(parser: argparse.ArgumentParser) -> None:
         "--percent", type=percentage, default=10.0, metavar="P", help="work added to the slow arm (default: 10)"
     )
     _config_dir(parser)
+    _no_wait(parser)
     _json(parser, "print the result as a JSON object")
     parser.set_defaults(run=_lazy("do_selfcheck", "mlbench.cli.selfcheck"))
 
@@ -300,6 +302,12 @@ def _sync(parser: argparse.ArgumentParser) -> None:
     _cache_dir(parser)
     _json(parser, "print a JSON array")
     parser.set_defaults(run=_lazy("do_sync", "mlbench.cli.sync"))
+
+
+def _no_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-wait", action="store_true", help="refuse, exit code 1, while another study is measured on this machine"
+    )
 
 
 def _cache_dir(parser: argparse.ArgumentParser) -> None:

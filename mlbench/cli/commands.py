@@ -37,7 +37,7 @@ def do_run(chosen: argparse.Namespace) -> int:
     with only_our_output(), Progress() as progress:
         for notice in composition.warnings:
             progress.notice(f"{notice.message} ({notice.action})" if notice.action else notice.message)
-        outcome = run_study(composition, progress)
+        outcome = run_study(composition, progress, wait=not chosen.no_wait)
     if chosen.json:
         _print_json({"study": outcome.run_id, **to_dict(outcome.study.decision)})
     else:

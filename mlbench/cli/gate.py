@@ -43,7 +43,7 @@ def do_gate(chosen: argparse.Namespace) -> int:
     with only_our_output(), Progress() as progress:
         for notice in composition.warnings:
             progress.notice(f"{notice.message} ({notice.action})" if notice.action else notice.message)
-        outcome = run_study(composition, progress)
+        outcome = run_study(composition, progress, wait=not chosen.no_wait)
     gate = judge(outcome.study, candidates)
     code = ExitCode.INTERRUPTED if outcome.exit_code == ExitCode.INTERRUPTED else exit_code(gate)
     if outcome.undelivered and code == ExitCode.DONE:

@@ -19,6 +19,7 @@ def do_selfcheck(chosen: argparse.Namespace) -> int:
     """Measure studies whose answer is known, and print how often the verdicts were right."""
     from mlbench.cli.commands import only_our_output
     from mlbench.compose import compose
+    from mlbench.measurement.machine_lock import MachineLock
     from mlbench.progress import Progress
     from mlbench.selfcheck import run_selfcheck
 
@@ -26,7 +27,8 @@ def do_selfcheck(chosen: argparse.Namespace) -> int:
     with only_our_output(), Progress() as progress:
         for notice in composition.warnings:
             progress.notice(notice.message)
-        checked = run_selfcheck(composition, chosen.studies, chosen.percent, progress)
+        with MachineLock(wait=not chosen.no_wait, say=progress.notice):
+            checked = run_selfcheck(composition, chosen.studies, chosen.percent, progress)
     sys.stdout.write(json.dumps(asdict(checked), indent=2) + "\n" if chosen.json else text(checked))
     if checked.interrupted:
         return int(ExitCode.INTERRUPTED)

@@ -225,7 +225,7 @@ def stub(monkeypatch, artifacts):
 
     seen = []
 
-    def run_study(composition, progress):
+    def run_study(composition, progress, *, wait):
         seen.append(composition)
         progress.phase("working")
         sys.stdout.write("library words\n")
@@ -262,7 +262,7 @@ def test_run_as_json_prints_the_decision_alone(stub, capfd, artifacts):
 def test_output_is_given_back_after_an_error(stub, monkeypatch, capfd):
     from mlbench import study as module
 
-    def fail(*_):
+    def fail(*_, **__):
         raise ZeroDivisionError
 
     monkeypatch.setattr(module, "run_study", fail)
