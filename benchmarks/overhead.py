@@ -16,13 +16,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import peer
 from shared import MIN_CALL_MS, against, arms, finish, machine, per_turn, ratio, table, turn_p50, within
 
 from mlbench.compose import compose
@@ -36,7 +37,7 @@ from mlbench.measurement.process import WorkerHandle, WorkerProcess, worker_envi
 from mlbench.measurement.settling import Settled, asleep, settle
 from mlbench.measurement.worker import POOL, timed_calls
 from mlbench.progress import Progress
-from mlbench.records import Arm, Measurement
+from mlbench.records import Arm, Measurement, WorkerReport
 from mlbench.study import run_study
 from mlbench.tracking import connect, load_measurement, load_study
 
@@ -91,8 +92,8 @@ class BareLoop:
         match message["command"]:
             case "load":
                 self._start(message)
-                figures = dict.fromkeys(("load_ms", "first_call_ms", "load_peak_mib"), unknown)
-                return {**figures, "cpus": message["cpus"], "effective": {}}, {}
+                figures = [item.name for item in fields(WorkerReport) if item.type in ("float", "float | None")]
+                return {**dict.fromkeys(figures, unknown), "cpus": message["cpus"]}, {}
             case "warm_up":
                 return {"group": 1}, {"warmup_ns": self._warm_up(message["calls"], message["seconds"])}
             case "turn":
@@ -102,7 +103,7 @@ class BareLoop:
             case "predict":
                 return {}, {"outputs": np.zeros((0, 0))}
             case _:
-                return {"import_rss_mib": unknown, "modules": [], "effective": {}}, {}
+                return {"modules": [], "effective": {}}, {}
 
     def settle(self) -> Settled:
         """The same wait as for a worker."""
@@ -176,11 +177,20 @@ class CoordinatorTime:
 
 
 def against_bare_loop(
-    arm: Arm, inputs: Mapping[str, npt.NDArray[Any]], batch_size: int, protocol: ProtocolConfig
+    arm: Arm, inputs: Mapping[str, npt.NDArray[Any]], batch_size: int, protocol: ProtocolConfig, number: int = 0
 ) -> Measurement:
-    """Both measured by one plan: fresh processes in every trial, turns interleaved in balanced random order."""
+    """Both measured by one plan: fresh processes in every trial, turns interleaved in balanced random order.
+
+    Args:
+        arm: A torch module.
+        inputs: Items by input name.
+        batch_size: Items per call.
+        protocol: Trials, rounds and calls.
+        number: Of this measurement among others of its kind: another seed, and other processors first.
+    """
     both = [replace(arm, name=BARE, role="baseline"), replace(arm, name=HARNESS, role="variant")]
-    plan = make_plan([BARE, HARNESS], BARE, ScenarioConfig(batch_sizes=(batch_size,)), protocol, 0, usable_cpus())
+    cpus = np.roll(usable_cpus(), -number).tolist()
+    plan = make_plan([BARE, HARNESS], BARE, ScenarioConfig(batch_sizes=(batch_size,)), protocol, number, cpus)
 
     def launch(which: Arm) -> WorkerHandle:
         return BareLoop(which, inputs) if which.name == BARE else WorkerProcess(which)
@@ -208,6 +218,30 @@ def bare_rows(measured: Measurement) -> list[tuple[str, str]]:
         ("the same ratio by process CPU time instead of wall time", ratio(verdict.cpu_ratio)),
         ("CPU time of the coordinator during a turn, median", f"{np.median(own):.2f} of {np.median(length):.0f} ms"),
     ]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# (c) another tool, where there is one
+
+
+def peer_rows(python: str | None, batch_size: int, protocol: ProtocolConfig) -> list[tuple[str, str]]:
+    """The same model through the bare loop, mlbench and optimum-benchmark."""
+    if python is None:
+        return [("the same through optimum-benchmark", "left out: no interpreter was given that has it")]
+    with tempfile.TemporaryDirectory(prefix="mlbench-peer-") as name:
+        folder = Path(name)
+        arm, items, one = peer.model(folder), peer.inputs(), replace(protocol, trials=1)
+
+        def run() -> tuple[str, list[float]]:
+            return peer.optimum(python, folder, batch_size, protocol.warmup_calls, protocol.rounds * protocol.calls)
+
+        def pair(trial: int) -> Measurement:
+            return against_bare_loop(arm, items, batch_size, one, trial)
+
+        try:
+            return peer.rows(pair, run, (BARE, HARNESS), protocol.trials)
+        except peer.PeerError as error:
+            return [("the same through optimum-benchmark", f"left out: {error}")]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -294,6 +328,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, default=4, help="of the model, so that a call takes 1 ms or more")
     parser.add_argument("--warmup-seconds", type=float, default=0.5)
     parser.add_argument("--no-study", action="store_true", help="leave out the study whose wall time is divided up")
+    parser.add_argument("--optimum-benchmark", metavar="PYTHON", help="an interpreter that has optimum-benchmark")
     parser.add_argument("--write", action="store_true", help="keep the report in benchmarks/README.md")
     parser.add_argument("overrides", nargs="*", help="of the configuration, such as workload=wine")
     chosen = parser.parse_args(given)
@@ -308,6 +343,7 @@ def main(given: Sequence[str] | None = None) -> None:
     protocol = ProtocolConfig(trials=chosen.trials, rounds=chosen.rounds, warmup_seconds=chosen.warmup_seconds)
     measured = against_bare_loop(arm, workload.data.test.inputs, chosen.batch_size, protocol)
     rows += bare_rows(measured)
+    rows += peer_rows(chosen.optimum_benchmark, chosen.batch_size, protocol)
     if not chosen.no_study:
         where = study_shares(chosen.overrides)
         rows += [(f"share of a study's wall time: {name}", f"{100 * share:.1f} %") for name, share in where.items()]

@@ -102,6 +102,9 @@ def warnings(config: StudyConfig) -> list[Notice]:
         if number > cores
     ]
     several = [f"{key}={number}" for key, number in threads.items() if number > 1]
+    several += (
+        [f"scenario.threads={list(config.scenario.threads)}"] if max(config.scenario.threads, default=1) > 1 else []
+    )
     if several:
         found.append(
             Notice(

@@ -28,6 +28,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import long_runs  # noqa: E402
 import overhead  # noqa: E402
+import peer  # noqa: E402
 import shared  # noqa: E402
 
 IMAGE, LOGITS = TensorSpec("image", "float32", (None, 1, 8, 8)), TensorSpec("logits", "float32", (None, 10))
@@ -126,6 +127,33 @@ def test_overhead_runs_and_reports(
         assert all(turn.cpu_ns > 0 for turn in turns)
     assert len({worker.cpus for worker in measured.workers}) == 1
     assert all("coordinator_ms" in turn.hardware for turn in measured.turns)
+
+
+def test_optimum_benchmark_is_left_out_plainly(tmp_path: Path) -> None:
+    (row,) = overhead.peer_rows(None, 4, ProtocolConfig())
+    assert row[1] == "left out: no interpreter was given that has it"
+    with pytest.raises(peer.PeerError, match="cannot be run"):
+        peer.optimum(str(tmp_path / "none"), tmp_path, 1, 1, 1)
+    silent = tmp_path / "python"
+    silent.write_text("#!/bin/sh\necho 'ModuleNotFoundError: No module named optimum_benchmark' >&2\nexit 1\n")
+    silent.chmod(0o755)
+    with pytest.raises(peer.PeerError, match="No module named optimum_benchmark"):
+        peer.optimum(str(silent), tmp_path, 1, 1, 1)
+    silent.write_text("""#!/bin/sh\necho a log\necho '{"version": "0.6.0", "seconds": [0.5]}'\n""")
+    assert peer.optimum(str(silent), tmp_path, 1, 1, 1) == ("0.6.0", [0.5])
+
+
+def test_the_peer_is_held_against_the_bare_loop_of_the_same_trial() -> None:
+    def pair(trial: int) -> Any:
+        ns = {overhead.BARE: 2_000_000 + trial, overhead.HARNESS: 2_200_000 + trial}
+        turns = [
+            Turn(0, 0, place, arm, 1, 0, 1, 1, 1, np.zeros(0, int), np.full(4, ns[arm])) for place, arm in enumerate(ns)
+        ]
+        return SimpleNamespace(turns=turns)
+
+    found = peer.rows(pair, lambda: ("0.6.0", [0.004, 0.004, 0.010]), (overhead.BARE, overhead.HARNESS), 3)
+    assert [row[1].partition(" ")[0] for row in found] == ["1.1000", "2.0000", "3.0000"]
+    assert "0.6.0" in found[1][0]
 
 
 def test_the_bare_loop_gets_the_batches_of_a_worker() -> None:

@@ -192,6 +192,8 @@ def test_a_study_with_several_threads_says_what_it_risks(config: StudyConfig) ->
     found = [notice for notice in checks.warnings(replace(config, variants={"a": several})) if notice.code != "threads"]
     assert [notice.code for notice in found] == ["multi-thread"]
     assert found[0].message.startswith("variants.a.runtime.threads=2: with several threads")
+    swept = replace(config, variants={"a": one}, scenario=replace(config.scenario, threads=(1, 2)))
+    assert [notice.message.partition(":")[0] for notice in checks.warnings(swept)] == ["scenario.threads=[1, 2]"]
 
 
 def test_a_policy_on_what_the_task_does_not_give(config: StudyConfig) -> None:
