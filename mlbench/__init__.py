@@ -1,7 +1,8 @@
 """mlbench decides, with evidence, which variant of a model to ship, and leaves the evidence in MLflow.
 
-The public API is small: :func:`run_study` runs one study and returns its record, :func:`load_study` reads one back
-from MLflow. Importing this package is cheap; torch, mlflow and hydra are imported when they are first needed.
+The public API is small: :func:`run_study` runs one study, :func:`load_study` reads one back from MLflow, and both
+give a :class:`StudyResult`. Importing this package is cheap; torch, mlflow and hydra are imported when they are first
+needed.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_study", "run_study"]
+__all__ = ["StudyResult", "__version__", "load_study", "run_study"]
 
 if TYPE_CHECKING:
-    from mlbench.api import load_study, run_study
+    from mlbench.api import StudyResult, load_study, run_study
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("run_study", "load_study"):
+    if name in ("StudyResult", "load_study", "run_study"):
         from mlbench import api
 
         return getattr(api, name)

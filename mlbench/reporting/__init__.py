@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlbench.reporting.html import render_html
     from mlbench.reporting.markdown import render_markdown, render_note
+    from mlbench.reporting.summary import render_summary
 
 _HOMES = {
     "render_html": "mlbench.reporting.html",
     "render_markdown": "mlbench.reporting.markdown",
     "render_note": "mlbench.reporting.markdown",
+    "render_summary": "mlbench.reporting.summary",
 }
 
 
@@ -26,4 +28,4 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_HOMES[name]), name)
 
 
-__all__ = ["render_html", "render_markdown", "render_note"]
+__all__ = ["render_html", "render_markdown", "render_note", "render_summary"]

@@ -12,10 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
-import jinja2
 import numpy as np
 import plotly.graph_objects as go
 from markupsafe import Markup
@@ -25,6 +22,7 @@ from mlbench.metrics import SWEEPS
 from mlbench.records import Study, Turn
 from mlbench.reporting import drawing, figures, page, text, view
 from mlbench.reporting.colours import arm_colours
+from mlbench.reporting.templating import asset, template
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +45,21 @@ def render_html(study: Study, samples: Mapping[str, np.ndarray], turns: Sequence
         turns: The turns, for the figure of the measurement as it went; that figure is left out without them.
     """
     charts = _charts(study, samples, turns)
-    script = _asset("report.js")
+    script = asset("report.js")
     plotly = get_plotlyjs()
     assert "</script" not in plotly.lower()  # else the page would end inside it
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            study=study,
-            view=view,
-            text=text,
-            page=page,
-            charts={chart.key: chart for chart in charts},
-            figures_json=script_json({chart.key: _figure_json(chart.figure) for chart in charts}),
-            colours=arm_colours(arm.name for arm in study.arms),
-            css=Markup(_asset("report.css")),  # noqa: S704  the page's own file, no value of the study
-            script=Markup(script),  # noqa: S704  the page's own file
-            plotly=Markup(plotly),  # noqa: S704  plotly's own file
-            script_sources=Markup(" ".join(map(_source, (plotly, script)))),  # noqa: S704  base64 text
-        )
+    return template("report.html.j2").render(
+        study=study,
+        view=view,
+        text=text,
+        page=page,
+        charts={chart.key: chart for chart in charts},
+        figures_json=script_json({chart.key: _figure_json(chart.figure) for chart in charts}),
+        colours=arm_colours(arm.name for arm in study.arms),
+        css=Markup(asset("report.css")),  # noqa: S704  the page's own file, no value of the study
+        script=Markup(script),  # noqa: S704  the page's own file
+        plotly=Markup(plotly),  # noqa: S704  plotly's own file
+        script_sources=Markup(" ".join(map(_source, (plotly, script)))),  # noqa: S704  base64 text
     )
 
 
@@ -116,21 +110,6 @@ def _source(script: str) -> str:
     """The CSP source expression that allows exactly this script."""
     digest = hashlib.sha256(script.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
-
-
-def _asset(name: str) -> str:
-    return (files("mlbench.reporting") / "templates" / name).read_text(encoding="utf-8")
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FunctionLoader(_asset),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 __all__ = ["Chart", "render_html", "script_json"]

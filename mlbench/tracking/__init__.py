@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlbench.tracking.calls import once
-    from mlbench.tracking.client import Tracker, connect, locate
+    from mlbench.tracking.client import Tracker, connect, connect_to_run, locate
     from mlbench.tracking.load import (
         LoadedStudy,
         StudyEntry,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "calls": ("once",),
-    "client": ("Tracker", "connect", "locate"),
+    "client": ("Tracker", "connect", "connect_to_run", "locate"),
     "load": ("LoadedStudy", "StudyEntry", "load_measurement", "load_samples", "load_study", "studies"),
     "pages": ("experiment_url", "study_url"),
     "publishing": ("Published", "keep_measurement", "publish"),
@@ -55,6 +55,7 @@ __all__ = [
     "StudyEntry",
     "Tracker",
     "connect",
+    "connect_to_run",
     "experiment_url",
     "keep_measurement",
     "load_measurement",

@@ -102,6 +102,21 @@ def connect(config: TrackingConfig, *, create: bool = True) -> Tracker:
     return Tracker(client, location, experiment.experiment_id, experiment.name, run_id)
 
 
+def connect_to_run(uri: str, run_id: str) -> Tracker:
+    """The store that holds this run, and the experiment that the run is in; sets MLflow's tracking URI as well.
+
+    Raises:
+        InputError: The store does not answer, or has no such run.
+    """
+    location = Location(absolute(uri, Path.cwd()), "the study")
+    with impatient(), quiet(), _plain_refusals(location), _only_one(location):
+        _check_local(location, create=False)
+        mlflow.set_tracking_uri(location.uri)
+        client = MlflowClient(location.uri)
+        experiment = client.get_experiment(client.get_run(run_id).info.experiment_id)
+    return Tracker(client, location, experiment.experiment_id, experiment.name)
+
+
 def locate(config: TrackingConfig) -> Location:
     """The tracking URI that this configuration means, made absolute."""
     if config.uri:
@@ -238,4 +253,4 @@ def _adopted(client: MlflowClient, location: Location) -> Run | None:
     return run
 
 
-__all__ = ["Tracker", "connect", "locate"]
+__all__ = ["Tracker", "connect", "connect_to_run", "locate"]

@@ -19,7 +19,7 @@ class Location:
 
     Attributes:
         uri: Absolute; may hold credentials, so it is never printed: :meth:`shown` is.
-        origin: ``tracking.uri``, ``MLFLOW_TRACKING_URI`` or ``MLflow's default``.
+        origin: ``tracking.uri``, ``MLFLOW_TRACKING_URI``, ``MLflow's default``, or ``the study``.
     """
 
     uri: str
