@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
-from mlbench.metrics import METRICS, SERIES, MetricInfo
+from mlbench.metrics import METRICS, SERIES, SYSTEM, MetricInfo
 
 PAGE = Path(__file__).with_name("metrics.md")
 
@@ -17,8 +17,8 @@ Every metric that mlbench writes, by the name it has in MLflow, in a policy and 
 contract: they do not change within a major version. This page is made from `mlbench/metrics.py` by
 `python docs/make_metrics.py`, and a test holds the two together.
 
-- Every value belongs to one arm (a child run), at step 0. The headline batch size is the first of
-  `scenario.batch_sizes`, the largest one gives the throughput.
+- Every value belongs to one arm (a child run), at step 0, unless its section says otherwise. The headline batch size is
+  the first of `scenario.batch_sizes`, the largest one gives the throughput.
 - A value with an interval comes with its 95 % bounds, as `<name>_low` and `<name>_high`. [The method](method.md) says
   how each interval is made. *Exact* values have none and need none.
 - *Better* says which direction is an improvement; empty where neither is in itself.
@@ -39,6 +39,10 @@ PREFIXES = {
     "by_batch": "One point per batch size: the step of the series is the batch size.",
     "by_length": "One point per input length, where `scenario.input_lengths` is set.",
     "by_threads": "One point per number of threads, where `scenario.threads` is set.",
+    "system": (
+        "Over time, for the System metrics tab of an arm's run: at most 100 points, each the mean of the turns around\n"
+        "its timestamp. The step is the number of the point."
+    ),
 }
 BETTER = {"lower": "lower", "higher": "higher", "none": ""}
 
@@ -55,7 +59,7 @@ def table(rows: Iterable[MetricInfo]) -> str:
 def render() -> str:
     """The whole page."""
     parts = [HEAD]
-    for prefix, rows in groupby((*METRICS, *SERIES), key=lambda row: row.name.partition("/")[0]):
+    for prefix, rows in groupby((*METRICS, *SERIES, *SYSTEM), key=lambda row: row.name.partition("/")[0]):
         parts.append(f"## {prefix}/\n\n{PREFIXES[prefix]}\n\n{table(rows)}\n")
     return "\n".join(parts)
 

@@ -359,10 +359,33 @@ SERIES: tuple[MetricInfo, ...] = tuple(
 )
 """One point per swept value, which is the step of the series; everything else is as in the headline condition."""
 
+SYSTEM: tuple[MetricInfo, ...] = (
+    MetricInfo(
+        "system/worker_cpu_utilization_percentage", "%", "none", "CPU time over wall time of the worker's calls."
+    ),
+    MetricInfo("system/worker_memory_usage_megabytes", "MB", "lower", "Resident memory of the worker after the turn."),
+    MetricInfo("system/worker_preemptions_per_second", "1/s", "lower", "Involuntary context switches of the worker."),
+    MetricInfo("system/machine_busy_cpus", "CPUs", "none", "CPUs that all processes used, the worker's included."),
+    MetricInfo("system/machine_steal_percentage", "%", "lower", "CPU time stolen by the hypervisor, of one CPU."),
+    MetricInfo("system/cpu_pressure_percentage", "%", "lower", "Time in which some task waited for a CPU."),
+    MetricInfo("system/memory_pressure_percentage", "%", "lower", "Time in which some task waited for memory."),
+    MetricInfo("system/io_pressure_percentage", "%", "lower", "Time in which some task waited for a disk."),
+    MetricInfo(
+        "system/cpu_limit_throttled_percentage", "%", "lower", "Time in which a container's CPU limit stopped it."
+    ),
+    MetricInfo("system/cpu_frequency_megahertz", "MHz", "none", "Clock of the worker's CPUs."),
+    MetricInfo("system/gpu_utilization_percentage", "%", "none", "GPU utilisation."),
+    MetricInfo("system/gpu_memory_usage_megabytes", "MB", "lower", "GPU memory of the worker."),
+    MetricInfo("system/gpu_power_usage_watts", "W", "lower", "GPU power."),
+    MetricInfo("system/gpu_temperature_celsius", "°C", "lower", "GPU temperature."),
+    MetricInfo("system/gpu_clock_megahertz", "MHz", "none", "Clock of the GPU's multiprocessors."),
+)
+"""Over time, for the System metrics tab: the step is the number of the point, the timestamp is that of the turns."""
+
 NAMES: tuple[str, ...] = tuple(row.name for row in METRICS)
 """What a policy may name."""
 
 
 def info(name: str) -> MetricInfo | None:
     """The metric or series of that public name, or None."""
-    return next((row for row in (*METRICS, *SERIES) if row.name == name), None)
+    return next((row for row in (*METRICS, *SERIES, *SYSTEM) if row.name == name), None)

@@ -21,6 +21,7 @@ from mlbench.tracking.calls import doing
 from mlbench.tracking.forms import Example
 from mlbench.tracking.models import ModelRecord, log_model
 from mlbench.tracking.runs import OpenStudy, end, set_params, set_tags
+from mlbench.tracking.system_metrics import system_points
 from mlbench.tracking.view import save_view
 
 _NOTE = "mlflow.note.content"
@@ -86,6 +87,7 @@ def publish(
             models[result.name] = _arm_model(runs, run_id, study, arm, example)
         with doing(f"record the arm '{result.name}'"):
             _arm_numbers(runs, run_id, study, result, models.get(result.name))
+            _system_metrics(runs, run_id, result.name, measurement)
             _clear_error(runs, run_id)
             set_tags(runs.tracker, run_id, content.arm_tags(study, result, colours[result.name]))
             set_tags(runs.tracker, run_id, {_NOTE: describe.arm_note(study, result)})
@@ -173,6 +175,14 @@ def _arm_numbers(runs: OpenStudy, run_id: str, study: Study, result: ArmResult, 
     ]
     for start in range(0, len(numbers), _METRICS_PER_BATCH):
         client.log_batch(run_id, metrics=numbers[start : start + _METRICS_PER_BATCH])
+
+
+def _system_metrics(runs: OpenStudy, run_id: str, arm: str, measurement: Measurement) -> None:
+    """Hardware figures over time, for the run page's System metrics tab; one batch."""
+    points = system_points(measurement.turns, arm, measurement.epoch_ns)
+    numbers = [Metric(point.key, point.value, point.time_ms, point.step, run_id=run_id) for point in points]
+    if numbers:
+        runs.tracker.client.log_batch(run_id, metrics=numbers)
 
 
 def _dataset(study: Study) -> Dataset:

@@ -112,6 +112,12 @@ class TestArms:
         assert [(point.step, point.value) for point in history(run_id, "by_batch/p50_ms")] == [(1, 1.0), (8, 5.0)]
         assert arms["fast"].data.metrics["vs_baseline/speedup_p50_low"] == 1.9
 
+    def test_hardware_over_time_for_the_system_metrics_tab(self, published, arms):
+        key = "system/worker_cpu_utilization_percentage"
+        history = published[0].client.get_metric_history(arms["fast"].info.run_id, key)
+        assert [(point.step, point.value) for point in history] == [(step, 80.0) for step in range(8)]
+        assert [point.timestamp for point in history] == sorted(point.timestamp for point in history)
+
     def test_every_arm_has_a_colour_of_its_own(self, arms):
         colours = [arm.data.tags["mlflow.runColor"] for arm in arms.values()]
         assert len(set(colours)) == len(colours)
