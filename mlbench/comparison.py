@@ -20,13 +20,17 @@ THROUGHPUT, PEAK_MEMORY = "throughput/samples_per_s", "memory/peak_rss_mib"
 def p50_verdict(figures: Figures, baseline: str, name: str, protocol: ProtocolConfig) -> Verdict:
     """The verdict on p50 of one arm by itself, before Holm, over the trials that both arms have completed."""
     headline = figures.plan.latency_at
-    return statistics.compare(
+    verdict = statistics.compare(
         figures.ratios(name, baseline, headline, turn_p50),
         metric=P50,
         margin=protocol.margin,
         alpha=figures.plan.look_alpha(protocol.alpha),
         cpu_log_ratios=figures.ratios(name, baseline, headline, turn_cpu),
     )
+    by_round = figures.round_ratios(name, baseline, headline, turn_p50)
+    if len(by_round) < statistics.MIN_HALVES:
+        return verdict
+    return replace(verdict, process_share=statistics.between_processes(by_round).share)
 
 
 def undecided(measurement: Measurement, protocol: ProtocolConfig) -> list[str]:

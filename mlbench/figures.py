@@ -122,3 +122,9 @@ class Figures:
         return statistics.paired_log_ratios(
             self.matrix(other, at, trials, figure), self.matrix(arm, at, trials, figure)
         )
+
+    def round_ratios(self, arm: str, other: str, at: ConditionKey, figure: Figure) -> Floats:
+        """log(arm / other) of one figure by round, shape (trials, rounds)."""
+        trials = self.trials(arm, other)
+        ratios: Floats = np.log(self.matrix(arm, at, trials, figure)) - np.log(self.matrix(other, at, trials, figure))
+        return ratios

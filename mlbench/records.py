@@ -561,6 +561,7 @@ class Verdict:
         cpu_ratio: The same estimate from process CPU time instead of wall time.
         reason: Why, when the call is not plain from the interval.
         lower_is_better: Direction of the metric, so that ``faster`` reads "better" either way.
+        process_share: Part of the variance of a trial's value that its processes brought along, 0 to 1 (p50 only).
         withheld: The evidence is not fit for any answer (too few trials, wall and CPU time disagree), so not even
             the interval may be used to decide.
     """
@@ -580,6 +581,7 @@ class Verdict:
     equivalence_p: float | None = None
     lower_is_better: bool = True
     withheld: bool = False
+    process_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ def check(
         noisy += noise.level == "noisy"
         twins.append(p50_verdict(figures, BASELINE, TWIN, protocol))
         slows.append(p50_verdict(figures, BASELINE, SLOW, protocol))
-        rounds.append(_round_ratios(figures))
+        rounds.append(figures.round_ratios(TWIN, BASELINE, figures.plan.latency_at, turn_p50))
         different, found = _count(twins, *DIFFERENT), _count(slows, "slower")
         tell(
             f"study {number + 1} of {studies}: identical arms {twins[-1].call}, {percent:g} % more work "
@@ -207,16 +207,6 @@ def _unfit(measurement: Measurement, noise: Noise) -> str:
 
 def _count(verdicts: Sequence[Verdict], *calls: str) -> int:
     return sum(verdict.call in calls for verdict in verdicts)
-
-
-def _round_ratios(figures: Figures) -> np.ndarray:
-    """Log ratios of the twin to the baseline by round, shape (trials, rounds)."""
-    at = figures.plan.latency_at
-    trials = figures.trials(BASELINE, TWIN)
-    ratios: np.ndarray = np.log(figures.matrix(TWIN, at, trials, turn_p50)) - np.log(
-        figures.matrix(BASELINE, at, trials, turn_p50)
-    )
-    return ratios
 
 
 def _report(

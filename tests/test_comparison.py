@@ -117,3 +117,21 @@ def test_nobody_waits_for_an_arm_that_lost_a_trial_or_whose_clocks_disagree() ->
 def test_too_few_trials_leave_everything_open() -> None:
     measurement, protocol = measure(trials=3, rounds=2, batch_sizes=(1,))
     assert undecided(measurement, protocol) == VARIANTS
+
+
+def test_the_share_of_the_processes_is_found_by_split_halves() -> None:
+    measurement, protocol = measure(trials=8, rounds=20, batch_sizes=(1,))
+    random = np.random.default_rng(0)
+    luck = {(arm.name, trial): float(np.exp(random.normal(0, 0.05))) for arm in ARMS for trial in range(8)}
+    turns = tuple(
+        replace(turn, timed_ns=(turn.timed_ns * luck[turn.arm, turn.trial]).astype(np.int64))
+        for turn in measurement.turns
+    )
+    alike = p50_verdict(Figures(measurement), "baseline", "same", protocol).process_share
+    lucky = p50_verdict(Figures(replace(measurement, turns=turns)), "baseline", "same", protocol).process_share
+    assert alike is not None
+    assert lucky is not None
+    assert alike < 0.5
+    assert lucky > 0.95
+    few, protocol = measure(trials=2, rounds=2, batch_sizes=(1,))
+    assert p50_verdict(Figures(few), "baseline", "same", protocol).process_share is None

@@ -120,6 +120,34 @@ def verdicts(study: Study) -> Table | None:
     return Table(tuple(text.metric_name(metric) for metric in metrics), tuple(found))
 
 
+def evidence(study: Study) -> Table | None:
+    """What is behind the verdicts on p50: p values, the ratio by CPU time, and where the spread comes from."""
+    judged = [(arm, arm.verdicts[view.HEADLINE]) for arm in study.arms if view.HEADLINE in arm.verdicts]
+    if not judged:
+        return None
+    heads = (
+        "no difference, p",
+        "p after Holm",
+        "equivalence, p",
+        "signed-rank p",
+        "CPU time, ratio",
+        "due to processes",
+    )
+    found = [
+        (
+            arm.name,
+            (
+                *(Cell(text.p_value(p)) for p in (verdict.p_value, verdict.p_adjusted, verdict.equivalence_p)),
+                Cell(text.p_value(verdict.rank_p)),
+                _times(verdict.cpu_ratio),
+                Cell(text.DASH if verdict.process_share is None else f"{100 * verdict.process_share:.0f} %"),
+            ),
+        )
+        for arm, verdict in judged
+    ]
+    return Table(heads, tuple(found))
+
+
 def judgements(study: Study) -> tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...]:
     """What the policy made of each arm: arm, reason, and each constraint with its outcome in a word and its reason."""
     words = {True: "met", False: "not met", None: "cannot tell"}
@@ -342,6 +370,7 @@ __all__ = [
     "class_pages",
     "configuration",
     "environment",
+    "evidence",
     "judgements",
     "latencies",
     "quality",

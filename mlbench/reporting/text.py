@@ -114,6 +114,17 @@ def interval(estimate: Estimate | None, digits: int = 3) -> str:
     return f"{number(estimate.value, digits)} ({low} to {high})"
 
 
+def p_value(p: float | None) -> str:
+    """A p value with two digits, and nothing below 0.0001.
+
+    >>> p_value(0.03456), p_value(2e-9), p_value(None)
+    ('0.035', '< 0.0001', '-')
+    """
+    if p is None:
+        return DASH
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
 def times(estimate: Estimate | None) -> str:
     """A ratio with its interval, at the resolution of the interval.
 
@@ -255,6 +266,7 @@ __all__ = [
     "mib",
     "ms",
     "number",
+    "p_value",
     "percent",
     "plain",
     "points",

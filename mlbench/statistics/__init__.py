@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlbench.statistics._between import BetweenProcesses, between_processes, clopper_pearson, most_expected
+from mlbench.statistics._between import MIN_HALVES, BetweenProcesses, between_processes, clopper_pearson, most_expected
 from mlbench.statistics._bootstrap import Statistic, bootstrap_interval
 from mlbench.statistics._estimates import trial_estimate
 from mlbench.statistics._holm import adjusted, holm
@@ -13,6 +13,7 @@ from mlbench.statistics._student import t_quantile
 from mlbench.statistics._verdict import MIN_TRIALS, compare, mark, paired_log_ratios, withhold
 
 __all__ = [
+    "MIN_HALVES",
     "MIN_TRIALS",
     "BetweenProcesses",
     "Statistic",

@@ -11,6 +11,9 @@ from scipy import stats
 
 from mlbench.records import Estimate
 
+MIN_HALVES = 3
+"""Trials that a split-half estimate takes at least."""
+
 
 @dataclass(frozen=True, slots=True)
 class BetweenProcesses:
@@ -42,7 +45,7 @@ def between_processes(log_ratios: npt.ArrayLike) -> BetweenProcesses:
         ValueError: Too few trials or rounds, or a value is not finite.
     """
     values = np.asarray(log_ratios, dtype=np.float64)
-    if values.ndim != 2 or values.shape[0] < 3 or values.shape[1] < 2:
+    if values.ndim != 2 or values.shape[0] < MIN_HALVES or values.shape[1] < 2:
         raise ValueError(f"at least 3 trials and 2 rounds are needed, not shape {values.shape}")
     if not np.isfinite(values).all():
         raise ValueError("every log ratio must be finite")

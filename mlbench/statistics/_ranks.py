@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
-from scipy import stats
 
 from mlbench.statistics._student import ROUNDING, FloatArray
 
@@ -22,11 +23,19 @@ def signed_rank_p(values: FloatArray) -> float | None:
     differences = values[np.abs(values) > ROUNDING]
     if not len(differences):
         return None
-    ranks = np.rint(2 * stats.rankdata(np.abs(differences))).astype(np.int64)  # doubled, so that mean ranks are whole
-    chance = np.zeros(int(ranks.sum()) + 1)
-    chance[0] = 1.0
-    for rank in ranks:  # each rank counts for the positive side or not, with equal chance
-        chance[rank:] = chance[rank:] + chance[:-rank]
-        chance /= 2
+    _, tie, counts = np.unique(np.abs(differences), return_inverse=True, return_counts=True)
+    ranks = (2 * np.cumsum(counts) - counts + 1)[tie]  # doubled, so that mean ranks are whole
+    chance = _sums(tuple(np.sort(ranks).tolist()))
     positive = int(ranks[differences > 0].sum())
     return float(min(1.0, 2 * min(chance[: positive + 1].sum(), chance[positive:].sum())))
+
+
+@lru_cache(maxsize=64)
+def _sums(ranks: tuple[int, ...]) -> FloatArray:
+    """The chance of every sum of ranks, if each counts for the positive side or not with equal chance."""
+    chance = np.zeros(sum(ranks) + 1)
+    chance[0] = 1.0
+    for rank in ranks:
+        chance[rank:] = chance[rank:] + chance[:-rank]
+        chance /= 2
+    return chance

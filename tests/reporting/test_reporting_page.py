@@ -35,6 +35,26 @@ def test_the_arm_table_has_every_interval(study: Study) -> None:
     assert rows["baseline"][0] == page.Chip("baseline", "baseline", "")
 
 
+def test_what_is_behind_the_verdicts(study: Study, single: Study) -> None:
+    arm = study.arm("pruned")
+    verdict = dataclasses.replace(
+        arm.verdicts["latency/p50_ms"],
+        p_value=0.0123,
+        p_adjusted=0.0246,
+        equivalence_p=0.9,
+        rank_p=0.002,
+        cpu_ratio=Estimate(0.5, 0.4, 0.6),
+        process_share=0.251,
+    )
+    changed = dataclasses.replace(arm, verdicts={"latency/p50_ms": verdict})
+    table = page.evidence(dataclasses.replace(study, arms=(study.baseline, changed)))
+    assert table is not None
+    ((name, cells),) = table.rows
+    assert name == "pruned"
+    assert [cell.value for cell in cells] == ["0.012", "0.025", "0.9", "0.002", "x0.50", "25 %"]
+    assert page.evidence(single) is None
+
+
 def test_all_verdicts(study: Study, single: Study) -> None:
     table = page.verdicts(study)
     assert table is not None

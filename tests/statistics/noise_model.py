@@ -53,6 +53,21 @@ def simulate(
     return np.exp(turns + luck + np.reshape(effects, (1, arms, 1, 1)))
 
 
+def simulate_tails(
+    studies: int, seed: int, q: float, *, effects: tuple[float, float] = (0.0, 0.0), trials: int = 10, rounds: int = 20
+) -> FloatArray:
+    """The ``q`` quantile of every trial's calls, shape (studies, 2, trials): 10 calls a turn in balanced order."""
+    random = np.random.default_rng(seed)
+    shape = (studies, trials, rounds, 2, 12)
+    series = _machine(random, studies, int(np.prod(shape[1:]))).reshape(shape)[..., 2:]
+    calls = series + (np.log1p(0.005) * np.arange(2))[:, np.newaxis]
+    first = _orders(random, studies, trials, rounds, 2, "balanced")[..., 0] == 0  # the baseline's turn came first
+    swapped = np.where(first[..., np.newaxis, np.newaxis], calls, calls[..., ::-1, :])
+    tails = np.quantile(np.moveaxis(swapped, 3, 1).reshape(studies, 2, trials, -1), q, axis=-1)
+    luck = random.normal(0, 0.01, tails.shape)
+    return np.exp(tails + luck + np.reshape(effects, (1, 2, 1)))
+
+
 def _machine(random: np.random.Generator, studies: int, steps: int) -> FloatArray:
     """The disturbances that come with time, shape (studies, steps)."""
     shape = (studies, steps)

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import pytest
-from noise_model import FloatArray, simulate
+from noise_model import FloatArray, simulate, simulate_tails
 
 from mlbench.records import Verdict
 from mlbench.statistics import compare, holm, paired_log_ratios
@@ -92,6 +92,33 @@ def test_four_variants_at_exactly_the_margin_with_holm() -> None:
 def test_with_holm_a_true_slowdown_among_identical_variants_is_still_found() -> None:
     studies = with_holm((0.0, 0.0, 0.0, 0.0, math.log(1.05)), seed=5, studies=200)
     assert sum(1 for study in studies if study["3"].call == "slower") >= 190
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# tails: one 95th percentile per trial, with the tail's own margin
+
+TAIL_MARGIN = 0.20
+
+
+def tail_verdicts(tails: FloatArray) -> list[Verdict]:
+    return [compare(np.log(study[1] / study[0]), metric="latency/p95_ms", margin=TAIL_MARGIN) for study in tails]
+
+
+def test_tails_of_identical_arms_are_told_apart_as_rarely_as_stated() -> None:
+    found = tail_verdicts(simulate_tails(STUDIES, 12, 0.95))
+    assert excludes_one(found) <= MOST
+    assert count(found, "faster", "slower") <= MOST
+
+
+def test_a_tail_at_exactly_the_margin_is_called_equivalent_as_rarely_as_stated() -> None:
+    found = tail_verdicts(simulate_tails(STUDIES, 13, 0.95, effects=(0.0, math.log1p(TAIL_MARGIN))))
+    assert count(found, "equivalent") <= MOST
+    assert count(found, "faster") == 0
+
+
+def test_a_tail_well_beyond_the_margin_is_found() -> None:
+    found = tail_verdicts(simulate_tails(200, 14, 0.95, effects=(0.0, math.log(1.4))))
+    assert count(found, "slower") >= 190
 
 
 # ---------------------------------------------------------------------------------------------------------------------
