@@ -35,13 +35,20 @@ class TrainConfig:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """The workload's model. ``factory`` is the one key that names code to run: ``package.module:function``."""
+    """The workload's model. ``factory`` is the one key that names code to run: ``package.module:function``.
+
+    ``path`` names a model that is whole by itself (an ONNX file, a folder, a hub id), ``options`` are the source's own.
+    ``trust`` is the user's word that a pickled file may run the code in it.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     source: str = "torch_factory"
     factory: str | None = None
     args: dict[str, Any] = field(default_factory=dict)
+    path: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     weights: str | None = None
+    trust: bool = False
     train: TrainConfig | None = None
 
 

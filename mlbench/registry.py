@@ -74,6 +74,20 @@ _BUILTIN: tuple[Entry, ...] = (
         ("torch",),
     ),
     _builtin(
+        "model",
+        "sklearn",
+        "mlbench.workloads.sklearn_factory:SklearnFactory",
+        "a scikit-learn estimator from a factory function, fitted here, or a file that you trust",
+        ("sklearn", "joblib"),
+    ),
+    _builtin(
+        "model",
+        "onnx",
+        "mlbench.workloads.onnx_file:OnnxFile",
+        "an ONNX file, weights beside it included",
+        ("onnx", "onnxruntime"),
+    ),
+    _builtin(
         "dataset",
         "digits",
         "mlbench.workloads.datasets:Digits",
@@ -244,6 +258,14 @@ _BUILTIN: tuple[Entry, ...] = (
     ),
     _builtin(
         "step",
+        "export_sklearn_onnx",
+        "mlbench.variants.export_sklearn:ExportSklearnOnnx",
+        "skl2onnx, scores compared with the source",
+        ("sklearn", "skl2onnx", "onnx", "onnxruntime"),
+        "sklearn",
+    ),
+    _builtin(
+        "step",
         "quantize_onnx_dynamic",
         "mlbench.variants.quantize_onnx:QuantizeOnnxDynamic",
         "int8 weights, activations quantized at run time (optimum)",
@@ -286,6 +308,13 @@ _BUILTIN: tuple[Entry, ...] = (
         "mlbench.runtimes.torch_runtime:TorchRuntime",
         "PyTorch: modules (also compiled), exported programs, AOTInductor packages, TorchScript",
         ("torch",),
+    ),
+    _builtin(
+        "runtime",
+        "sklearn",
+        "mlbench.runtimes.sklearn_runtime:SklearnRuntime",
+        "scikit-learn estimators",
+        ("sklearn", "joblib"),
     ),
     _builtin("runtime", "onnxruntime", "mlbench.runtimes.onnx_runtime:OnnxRuntime", "ONNX Runtime", ("onnxruntime",)),
     _builtin(

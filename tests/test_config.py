@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mlbench import config, registry, schema, tree
 from mlbench.runtimes import onnx_runtime, openvino_runtime, torch_runtime
+from mlbench.workloads.onnx_file import OnnxOptions
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -63,6 +64,10 @@ def test_every_option_of_a_runtime_is_documented(module: Any) -> None:
         assert documented[key][1] == schema.show(option.default).strip("'")
         for value in option.values:
             assert schema.show(value).strip("'") in documented[key][0].lower()
+
+
+def test_every_option_of_a_model_is_documented() -> None:
+    assert rows("### onnx") == of(OnnxOptions)
 
 
 def test_every_packaged_file_is_documented() -> None:

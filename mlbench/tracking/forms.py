@@ -5,6 +5,7 @@ form           what serves it where it is loaded
 =============  ====================================================================================================
 onnx           ``mlflow.onnx``: onnxruntime
 pytorch        ``mlflow.pytorch`` in torch's exported-program format (no pickle, no source code): torch
+sklearn        ``mlflow.sklearn`` (cloudpickle): scikit-learn
 torchscript    a small script logged with the model: torch
 mlbench        the runtime that measured it: mlbench and that runtime's library
 =============  ====================================================================================================
@@ -199,6 +200,21 @@ def _save_pytorch(content: Content, path: Path, options: dict[str, Any]) -> None
     )
 
 
+def _save_sklearn(content: Content, path: Path, options: dict[str, Any]) -> None:
+    import mlflow.sklearn
+
+    from mlbench.runtimes.sklearn_runtime import load_estimator
+
+    mlflow.sklearn.save_model(
+        load_estimator(content.artifact),
+        path,
+        pyfunc_predict_fn=content.artifact.meta["method"],
+        serialization_format="cloudpickle",
+        input_example=_as_input(content.example),
+        **options,
+    )
+
+
 def _save_torchscript(content: Content, path: Path, options: dict[str, Any]) -> None:
     artifact = content.artifact
     mlflow.pyfunc.save_model(
@@ -229,9 +245,10 @@ def _save_mlbench(content: Content, path: Path, options: dict[str, Any]) -> None
 _LEAN = {
     "onnx": Form("onnx", _save_onnx, (*_NUMPY_ONLY, "onnx", "onnxruntime")),
     "torch_module": Form("pytorch", _save_pytorch, (*_NUMPY_ONLY, "torch")),
+    "sklearn": Form("sklearn", _save_sklearn, (*_NUMPY_ONLY, "scikit-learn")),
     "torchscript": Form("torchscript", _save_torchscript, (*_NUMPY_ONLY, "torch")),
 }
-_BESIDES = {"openvino": ("openvino",)}
+_BESIDES = {"openvino": ("openvino",), "sklearn": ("scikit-learn",)}
 _MLBENCH = Form("mlbench", _save_mlbench, (*_NUMPY_ONLY, "mlflow-mlbench", "torch", "onnxruntime"))
 
 

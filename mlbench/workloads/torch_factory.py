@@ -46,6 +46,8 @@ class TorchFactory:
     def check(self, config: ModelConfig) -> list[str]:
         """Problems of the configuration, as sentences; imports neither torch nor the factory's module."""
         found = check_factory(config.factory, config.args)
+        if config.path is not None:
+            found.append(f"{_WHERE}.path is for other sources; 'weights' names a file of trained weights")
         if config.train is None and config.weights is None:
             found.append(f"{_WHERE} needs 'train' or 'weights': an untrained model is not worth comparing")
         if config.train is not None and config.weights is not None:
