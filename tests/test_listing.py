@@ -143,7 +143,7 @@ def test_what_a_variant_needs(tmp_path: Path, content: str, reason: str) -> None
         (
             "model: {source: torch_factry}\ndata: {source: nps}\ntask: classificatio",
             (
-                "unknown task 'classificatio'; did you mean classification?; unknown model 'torch_factry'; did you mean "  # noqa: E501 - one sentence, as the user reads it
+                "unknown task 'classificatio'; did you mean classification or token_classification?; unknown model 'torch_factry'; did you mean "  # noqa: E501 - one sentence, as the user reads it
                 "torch_factory?; unknown dataset 'nps'; did you mean npz?"
             ),
         ),

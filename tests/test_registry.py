@@ -45,7 +45,8 @@ def third_party(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize("entry", BUILTIN, ids=lambda entry: f"{entry.kind}-{entry.name}")
 def test_built_in_parts_are_what_their_protocol_asks(entry: registry.Entry) -> None:
-    part = registry.load(entry.kind, entry.name)
+    module, _, attribute = entry.target.partition(":")
+    part = getattr(importlib.import_module(module), attribute)  # whether its library is here or not
     assert [name for name in PROTOCOL[entry.kind] if not hasattr(part, name)] == []
     assert getattr(part, "name", entry.name) == entry.name
     assert entry.summary
