@@ -32,7 +32,8 @@ def label(metric: str) -> str:
 def asked(goal: ConstraintConfig) -> str:
     """The goal as the user set it."""
     where = " against the baseline" if goal.against == "baseline" and not goal.metric.startswith(RELATIVE) else ""
-    return f"{goal.metric}{where}: {limits(goal)}"
+    sure = "" if goal.confidence == 0.95 else f" ({100 * goal.confidence:g} % confidence)"
+    return f"{goal.metric}{where}: {limits(goal)}{sure}"
 
 
 def limits(goal: ConstraintConfig) -> str:

@@ -53,7 +53,7 @@ def problems(sections: Mapping[str, Any]) -> list[str]:
     if "probes" in sections:
         found += _probes(sections["probes"])
     if "policy" in sections:
-        found += _policy(sections["policy"], sections.get("workload"))
+        found += _policy(sections["policy"], sections.get("workload"), sections.get("protocol"), sections.get("probes"))
     if "tracking" in sections:
         said = names.check_experiment_name(sections["tracking"].experiment)
         found += [said] if said else []
@@ -209,13 +209,19 @@ def _probes(config: ProbesConfig) -> list[str]:
     return found
 
 
-def _policy(config: PolicyConfig, workload: WorkloadConfig | None) -> list[str]:
-    from mlbench.policy import foreign, unanswerable, unknown_metrics
+def _policy(
+    config: PolicyConfig,
+    workload: WorkloadConfig | None,
+    protocol: ProtocolConfig | None,
+    probes: ProbesConfig | None,
+) -> list[str]:
+    from mlbench.policy import foreign, unanswerable, unknown_metrics, unmeasurable
 
     found = unknown_metrics(config) or unanswerable(config)
     if workload is not None and not _part("task", workload.task, "workload.task"):
         task = registry.load("task", workload.task)
         found += foreign(config, workload.task, [row.name for row in task.metrics])
+    found += unmeasurable(config, protocol, probes)
     for index, goal in enumerate(config.constraints):
         key = f"policy.constraints[{index}]"
         if goal.min is None and goal.max is None:

@@ -193,7 +193,7 @@ class ConstraintConfig:
 
     ``against: baseline`` compares with the baseline: ``unit: points`` is the difference times 100, ``percent`` the
     relative change in percent, ``units`` the plain difference. ``against: absolute`` reads the metric itself
-    (``unit: units``).
+    (``unit: units``). ``confidence`` is the level of the two-sided interval.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
@@ -202,16 +202,39 @@ class ConstraintConfig:
     unit: Literal["points", "percent", "units"] = "units"
     min: float | None = None
     max: float | None = None
+    confidence: Annotated[float, Ge(0.5), Lt(1)] = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class TermConfig:
+    """One further metric of an objective; ``weight`` counts where the metrics are weighted."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
+    metric: str
+    goal: Literal["minimize", "maximize"] = "minimize"
+    weight: Annotated[float, Gt(0)] = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveConfig:
-    """What decides between the arms that meet every constraint."""
+    """What decides between the arms that meet every constraint: one metric, or with ``then`` several.
+
+    ``combine: lexicographic`` asks the next metric only where arms are not shown to differ on the one before;
+    ``weighted`` adds up their relative gains over the baseline (docs/method.md, "Objective").
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     metric: str = "latency/p50_ms"
     goal: Literal["minimize", "maximize"] = "minimize"
+    weight: Annotated[float, Gt(0)] = 1.0
+    then: tuple[TermConfig, ...] = ()
+    combine: Literal["lexicographic", "weighted"] = "lexicographic"
     require_better: bool = True
+
+    @property
+    def terms(self) -> tuple[TermConfig, ...]:
+        """Every metric of the objective, the first one first."""
+        return (TermConfig(self.metric, self.goal, self.weight), *self.then)
 
 
 @dataclass(frozen=True, slots=True)

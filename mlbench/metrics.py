@@ -65,6 +65,7 @@ CLASSIFICATION: tuple[MetricInfo, ...] = (
         "recall_weighted", "fraction", "higher", "Mean of recall over classes, weighted by class size; it is accuracy."
     ),
     MetricInfo("f1_weighted", "fraction", "higher", "Mean of F1 over classes, weighted by class size."),
+    MetricInfo("error_rate", "fraction", "lower", "Share of test items whose predicted class is not the true one."),
     MetricInfo(
         "ece",
         "fraction",

@@ -41,7 +41,6 @@ from mlbench.recipes import recipes
 from mlbench.records import (
     Arm,
     ArmResult,
-    Decision,
     Measurement,
     Notice,
     Plan,
@@ -330,7 +329,7 @@ def _conclude(
         plan=measurement.plan,
         environment=environment(),
         arms=results,
-        decision=_decision(config, results),
+        decision=decide(config.policy, results, measurement.plan.look_alpha(1.0)),
         noise=noise,
         warnings=(
             *composition.warnings,
@@ -356,10 +355,6 @@ def _step_notices(arms: Sequence[Arm]) -> list[Notice]:
             if "notice" in step.changed:
                 found.setdefault((step.fingerprint, f"{step.name}: {step.changed['notice']}"), []).append(arm.name)
     return [Notice("step", f"{', '.join(names)}: {text}") for (_, text), names in found.items()]
-
-
-def _decision(config: StudyConfig, results: Sequence[ArmResult]) -> Decision:
-    return decide(config.policy, results)
 
 
 def _exit_code(study: Study, config: StudyConfig) -> ExitCode:

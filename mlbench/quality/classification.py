@@ -66,7 +66,7 @@ class _Scored:
         macro = [values.mean(axis=1) for values in per_class]
         weighted = [(values * size).sum(axis=1) / total for values in per_class]
         error = calibration_error(weights, self.confidence, self.right)
-        return np.column_stack([accuracy, *macro, *weighted, error])
+        return np.column_stack([accuracy, *macro, *weighted, 1 - accuracy, error])
 
 
 class Classification:
@@ -167,9 +167,17 @@ def with_accuracy(
 ) -> dict[str, Estimate]:
     """Metrics of which the first is accuracy with an interval of its own, and the floor of the others but the last.
 
-    The last is the calibration error, which does not hang on how many answers are right.
+    The last is the calibration error, which does not hang on how many answers are right. The error rate, where it is
+    asked for, is accuracy the other way round.
     """
     found = estimates(infos[:-1], rows[:-1], accuracy.n, floor=accuracy, bounds=bounds)
+    if "error_rate" in found:
+        assert accuracy.low is not None
+        assert accuracy.high is not None
+        whole = sum(bounds)  # 1 for shares, 0 for their differences
+        found["error_rate"] = replace(
+            accuracy, value=whole - accuracy.value, low=whole - accuracy.high, high=whole - accuracy.low
+        )
     return {**found, "accuracy": accuracy, **estimates(infos[-1:], rows[-1:], accuracy.n, bounds=bounds)}
 
 

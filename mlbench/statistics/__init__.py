@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlbench.statistics._between import MIN_HALVES, BetweenProcesses, between_processes, clopper_pearson, most_expected
 from mlbench.statistics._bootstrap import Statistic, bootstrap_interval
-from mlbench.statistics._estimates import trial_estimate
+from mlbench.statistics._estimates import at_level, trial_estimate
 from mlbench.statistics._holm import adjusted, holm
 from mlbench.statistics._modes import TwoSpeeds, two_speeds
 from mlbench.statistics._percentiles import min_samples, percentile, supported
@@ -19,6 +19,7 @@ __all__ = [
     "Statistic",
     "TwoSpeeds",
     "adjusted",
+    "at_level",
     "between_processes",
     "bootstrap_interval",
     "clopper_pearson",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from mlbench.records import Estimate
-from mlbench.statistics._student import summarize
+from mlbench.statistics._student import summarize, t_quantile
+
+ON_LOGARITHMS = "geometric mean over trials, t interval"
+RATIO = "t interval over trials, on logarithms"
+PLAIN = "mean over trials, t interval"
 
 
 def trial_estimate(values_per_trial: npt.ArrayLike, unit: str, level: float = 0.95) -> Estimate:
@@ -42,5 +47,34 @@ def trial_estimate(values_per_trial: npt.ArrayLike, unit: str, level: float = 0.
         level=level,
         n=summary.n,
         unit=unit,
-        method="geometric mean over trials, t interval" if positive else "mean over trials, t interval",
+        method=ON_LOGARITHMS if positive else PLAIN,
     )
+
+
+def at_level(estimate: Estimate, level: float) -> Estimate:
+    """The same estimate with its interval at another confidence level.
+
+    Student's t interval is known at every level from its bounds at one and the number of trials: its half-width is a
+    multiple of t(n - 1). No other interval is.
+
+    Args:
+        estimate: Any estimate; one without an interval stays without.
+        level: The confidence level that is wanted.
+
+    Raises:
+        ValueError: The interval has another level and is not Student's t.
+    """
+    if estimate.low is None or estimate.high is None or math.isclose(estimate.level, level, abs_tol=1e-9):
+        return replace(estimate, level=level) if estimate.low is None and estimate.high is None else estimate
+    if estimate.method not in (ON_LOGARITHMS, RATIO, PLAIN):
+        raise ValueError(
+            f"an interval of {estimate.level:g} by '{estimate.method}' is not known at the level {level:g}"
+        )
+    stretch = t_quantile(estimate.n - 1, 0.5 + level / 2) / t_quantile(estimate.n - 1, 0.5 + estimate.level / 2)
+    if estimate.method == PLAIN:
+        low = estimate.value - stretch * (estimate.value - estimate.low)
+        high = estimate.value + stretch * (estimate.high - estimate.value)
+    else:
+        low = estimate.value * (estimate.low / estimate.value) ** stretch
+        high = estimate.value * (estimate.high / estimate.value) ** stretch
+    return replace(estimate, low=low, high=high, level=level)

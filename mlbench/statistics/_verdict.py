@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.records import Call, Estimate, Verdict
+from mlbench.statistics._estimates import RATIO
 from mlbench.statistics._ranks import signed_rank_p
 from mlbench.statistics._student import FloatArray, Summary, summarize
 
@@ -174,7 +175,7 @@ def _ratio(summary: Summary, level: float) -> Estimate:
         level=level,
         n=summary.n,
         unit="ratio",
-        method="t interval over trials, on logarithms",
+        method=RATIO,
     )
 
 

@@ -145,7 +145,9 @@ def test_no_error_and_no_change_is_not_certainty() -> None:
     truth = np.repeat(np.arange(3), 100)
     quality = evaluate(truth, truth, truth)
     assert quality.metrics["ece"].value == quality.deltas["ece"].value == 0
-    for estimate in (quality.metrics[row.name] for row in CLASSIFICATION[:-1]):
+    assert quality.metrics["error_rate"].value == 0
+    assert quality.metrics["error_rate"].high == pytest.approx(1.959964**2 / (300 + 1.959964**2))
+    for estimate in (quality.metrics[row.name] for row in CLASSIFICATION[:-2]):
         assert estimate.value == pytest.approx(1.0)
         assert estimate.low == pytest.approx(300 / (300 + 1.959964**2))
     for estimate in (quality.deltas[row.name] for row in CLASSIFICATION[:-1]):

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mlbench.statistics import trial_estimate
+from mlbench.records import Estimate
+from mlbench.statistics import at_level, compare, trial_estimate, wilson
 
 
 def test_positive_values_by_hand() -> None:
@@ -61,3 +62,30 @@ def test_equal_values_give_a_point(value: float, n: int) -> None:
 def test_refuses_nonsense(values: object) -> None:
     with pytest.raises(ValueError, match="one finite value per trial"):
         trial_estimate(values, "ms")
+
+
+@given(
+    st.lists(st.floats(-5, 1e4), min_size=2, max_size=20),
+    st.sampled_from([0.5, 0.9, 0.95, 0.99]),
+    st.sampled_from([0.5, 0.9, 0.95, 0.999]),
+)
+def test_an_interval_at_another_level_is_the_one_made_there(values: list[float], first: float, level: float) -> None:
+    there = trial_estimate(values, "ms", level)
+    moved = at_level(trial_estimate(values, "ms", first), level)
+    assert moved.level == pytest.approx(level)
+    assert [moved.low, moved.value, moved.high] == pytest.approx([there.low, there.value, there.high], rel=1e-9)
+
+
+def test_a_ratio_at_another_level() -> None:
+    logs = [0.1, 0.12, 0.08, 0.11, 0.1, 0.09]
+    there = compare(logs, metric="m", margin=0.03, alpha=0.01).ratio
+    moved = at_level(compare(logs, metric="m", margin=0.03).ratio, 0.99)
+    assert [moved.low, moved.high] == pytest.approx([there.low, there.high])
+
+
+def test_only_students_interval_is_known_at_other_levels() -> None:
+    share = wilson(3, 10)
+    assert at_level(share, 0.95) == share
+    with pytest.raises(ValueError, match=r"'Wilson score interval' is not known at the level 0\.99"):
+        at_level(share, 0.99)
+    assert at_level(Estimate(1.0, n=1), 0.99) == Estimate(1.0, level=0.99, n=1)

@@ -1,65 +1,17 @@
-"""The policy: what passes, what wins, and what is said about it."""
+"""The decision: what passes, what wins, and what is said about it."""
 
 from __future__ import annotations
 
 import itertools
 import math
 
-import numpy as np
 import pytest
+from policy_arms import ACCURACY, DEFAULT, DISK, MEMORY, P50, SHAPE, baseline, near, reasons, variant
 
 from mlbench.config import ConstraintConfig, ObjectiveConfig, PolicyConfig
-from mlbench.metrics import METRICS, NAMES, SERIES, info
-from mlbench.policy import decide, unanswerable, unknown_metrics
-from mlbench.records import ArmResult, Decision, Estimate, Quality, Recipe, Verdict, from_json, to_json
+from mlbench.policy import decide
+from mlbench.records import ArmResult, Decision, Estimate, Recipe, Verdict, from_json, to_json
 from mlbench.statistics import compare, withhold
-
-P50, MEMORY, DISK = "latency/p50_ms", "memory/peak_rss_mib", "memory/disk_mib"
-SHAPE = np.array([0.01, -0.01, 0.02, -0.02, 0.015, -0.015, 0.0, 0.005, -0.005, 0.0])
-ACCURACY = ConstraintConfig("quality/accuracy", "baseline", "points", min=-1.0)
-DEFAULT = PolicyConfig("keep_accuracy", (ACCURACY,))
-
-
-def near(value: float, half: float = 0.0, unit: str = "") -> Estimate:
-    return Estimate(value, value - half, value + half, n=10, unit=unit)
-
-
-def baseline(**metrics: Estimate) -> ArmResult:
-    usual = {
-        P50: near(2.0, 0.02, "ms"),
-        MEMORY: near(500, 5, "MiB"),
-        DISK: Estimate(1.0, unit="MiB"),
-        "quality/accuracy": near(0.98, 0.01, "fraction"),
-    }
-    return ArmResult("baseline", "baseline", Recipe("baseline"), metrics={**usual, **metrics})
-
-
-def variant(
-    name: str,
-    ratio: float = 0.5,
-    delta: tuple[float, float, float] = (-0.001, -0.006, 0.003),
-    *,
-    spread: float = 1.0,
-    verdict: Verdict | None = None,
-    **changes: object,
-) -> ArmResult:
-    """An arm whose p50 is ``ratio`` of the baseline's and whose accuracy differs by ``delta`` (value, low, high)."""
-    p50 = verdict or compare(math.log(ratio) + spread * SHAPE, metric=P50, margin=0.03)
-    memory = compare(math.log(0.4) + SHAPE, metric=MEMORY, margin=0.05)
-    metrics = {
-        P50: near(2.0 * ratio, 0.01, "ms"),
-        MEMORY: near(200, 2, "MiB"),
-        DISK: Estimate(0.25, unit="MiB"),
-        "quality/accuracy": near(0.98 + delta[0], 0.01, "fraction"),
-        "agreement/flip_rate": near(0.01, 0.005, "fraction"),
-    }
-    quality = Quality(metrics={}, deltas={"accuracy": Estimate(*delta, n=719, unit="fraction")})
-    arm = {"metrics": metrics, "verdicts": {P50: p50, MEMORY: memory}, "quality": quality, **changes}
-    return ArmResult(name, "variant", Recipe(name), **arm)
-
-
-def reasons(decision: Decision) -> dict[str, str]:
-    return {judgement.arm: judgement.reason for judgement in decision.judgements}
 
 
 def one(goal: ConstraintConfig, arm: ArmResult | None = None, base: ArmResult | None = None) -> object:
@@ -406,87 +358,3 @@ def test_a_difference_needs_the_baselines_figure() -> None:
     del base.metrics[P50]
     result = one(ConstraintConfig(P50, "baseline", "units", max=1), base=base)
     assert (result.passed, result.reason) == (None, "p50 of the baseline was not measured")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# before anything runs
-
-
-def test_the_default_policy_is_fine() -> None:
-    assert unknown_metrics(DEFAULT) == []
-    assert unanswerable(DEFAULT) == []
-
-
-def test_unknown_metrics_come_with_the_nearest_names() -> None:
-    policy = PolicyConfig(
-        "p", (ACCURACY, ConstraintConfig("quality/acuracy", min=0.0)), ObjectiveConfig("latency/p5_ms")
-    )
-    constraint, objective = unknown_metrics(policy)
-    assert constraint.startswith("policy.constraints[1].metric: unknown metric 'quality/acuracy'; did you mean")
-    assert "quality/accuracy" in constraint
-    assert objective.startswith("policy.objective.metric: unknown metric 'latency/p5_ms'")
-    assert "latency/p50_ms" in objective
-    assert unanswerable(policy) == []
-
-
-def test_series_and_bounds_are_no_goals() -> None:
-    policy = PolicyConfig("p", (ConstraintConfig("by_batch/p50_ms"), ConstraintConfig("vs_baseline/speedup_p50_low")))
-    assert len(unknown_metrics(policy)) == 2
-
-
-def test_a_task_can_bring_metrics_of_its_own() -> None:
-    policy = PolicyConfig("p", (ConstraintConfig("quality/pinball", max=1.0),))
-    assert len(unknown_metrics(policy)) == 1
-    assert unknown_metrics(policy, (*NAMES, "quality/pinball")) == []
-    assert unanswerable(policy) == []
-
-
-@pytest.mark.parametrize(
-    ("policy", "words"),
-    [
-        (
-            PolicyConfig("p", (ConstraintConfig("latency/load_ms", max=1.0),)),
-            "policy.constraints[0]: latency/load_ms is not compared with the baseline; use against: absolute",
-        ),
-        (PolicyConfig("p", (ConstraintConfig(P50, unit="points", max=1.0),)), "unit 'points' is for fractions"),
-        (
-            PolicyConfig("p", (ConstraintConfig("agreement/flip_rate", unit="percent", max=1.0),)),
-            "already compares with the baseline",
-        ),
-        (PolicyConfig("p", (), ObjectiveConfig("latency/mean_ms")), "policy.objective: latency/mean_ms has no verdict"),
-        (PolicyConfig("p", (), ObjectiveConfig("agreement/flip_rate")), "has no verdict against the baseline"),
-        (
-            PolicyConfig("p", (), ObjectiveConfig(P50, "maximize")),
-            "policy.objective: maximize latency/p50_ms would look for the worst arm",
-        ),
-    ],
-)
-def test_goals_that_no_study_could_answer(policy: PolicyConfig, words: str) -> None:
-    (problem,) = unanswerable(policy)
-    assert words in problem
-
-
-def test_without_require_better_any_metric_can_be_the_objective() -> None:
-    assert unanswerable(PolicyConfig("p", (), ObjectiveConfig("latency/mean_ms", require_better=False))) == []
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# the table of metrics
-
-
-def test_every_metric_is_described_once() -> None:
-    names = [row.name for row in (*METRICS, *SERIES)]
-    assert len(set(names)) == len(names)
-    for row in (*METRICS, *SERIES):
-        prefix, _, rest = row.name.partition("/")
-        assert prefix
-        assert rest
-        assert row.definition.endswith(".")
-    assert info("latency/p50_ms").unit == "ms"
-    assert info("by_batch/p50_ms") in SERIES
-    assert info("nothing") is None
-
-
-def test_the_metrics_with_a_verdict() -> None:
-    verdicts = [row.name for row in METRICS if row.verdict]
-    assert verdicts == ["latency/p50_ms", "latency/p95_ms", "throughput/samples_per_s", "memory/peak_rss_mib"]
