@@ -19,6 +19,7 @@ from mlbench.config import ProtocolConfig, ScenarioConfig
 from mlbench.measurement.alone import disturbance
 from mlbench.measurement.plan import make_plan
 from mlbench.records import Arm, Artifact, Measurement, RuntimeSettings, TensorSpec, Turn, WorkerReport
+from mlbench.registry import entries
 from mlbench.runtimes.torch_module import WEIGHTS, save_module
 from mlbench.statistics import compare
 from mlbench.workloads.nets import digits_cnn
@@ -29,6 +30,7 @@ sys.path.insert(0, str(BENCHMARKS))
 import long_runs  # noqa: E402
 import overhead  # noqa: E402
 import peer  # noqa: E402
+import probes  # noqa: E402
 import shared  # noqa: E402
 
 IMAGE, LOGITS = TensorSpec("image", "float32", (None, 1, 8, 8)), TensorSpec("logits", "float32", (None, 10))
@@ -85,7 +87,7 @@ def test_a_report_is_kept_between_its_markers_and_nowhere_else(tmp_path: Path, c
         shared.finish("z", "new", write=True, readme=readme)
 
 
-@pytest.mark.parametrize("script", ["overhead", "long_runs", "loaded"])
+@pytest.mark.parametrize("script", ["overhead", "long_runs", "loaded", "probes"])
 def test_every_script_has_a_place_for_its_report_and_is_described(script: str) -> None:
     text = (BENCHMARKS / "README.md").read_text()
     assert f"| `{script}.py` |" in text
@@ -189,6 +191,19 @@ def test_shares_of_wall_time_are_added_up_by_hand() -> None:
             "everything else": 12.5,
         }
     )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# probes
+
+
+def test_every_probe_has_a_cost_or_the_reason_why_not(capsys: pytest.CaptureFixture) -> None:
+    probes.main(["--repeats", "10"])
+    said = capsys.readouterr().out
+    for name in entries("probe"):
+        (line,) = (line for line in said.splitlines() if line.startswith(f"| probe `{name}` |"))
+        assert ("µs" in line) != ("not here: " in line)
+    assert "| process table" in said
 
 
 # ---------------------------------------------------------------------------------------------------------------------
