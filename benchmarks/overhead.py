@@ -43,6 +43,7 @@ from mlbench.tracking import connect, load_measurement, load_study
 
 BARE, HARNESS = "bare", "mlbench"
 MARGIN = 0.02
+STARTING = "starting, importing, loading and ending workers"
 WANTED_NS = 1000.0
 
 
@@ -162,20 +163,6 @@ def pool(items: npt.NDArray[Any], batch_size: int) -> list[npt.NDArray[Any]]:
     return [items[(number * batch_size + index) % len(items)] for number in range(POOL)]
 
 
-class CoordinatorTime:
-    """A probe: CPU time of the coordinator itself between passing the turn and having the answer."""
-
-    name = "coordinator"
-    provides: tuple[str, ...] = ()
-    _before = 0
-
-    def begin(self) -> None:
-        self._before = time.process_time_ns()
-
-    def end(self, pid: int) -> dict[str, float]:  # noqa: ARG002 - the coordinator's own time
-        return {"coordinator_ms": (time.process_time_ns() - self._before) / 1e6}
-
-
 def against_bare_loop(
     arm: Arm, inputs: Mapping[str, npt.NDArray[Any]], batch_size: int, protocol: ProtocolConfig, number: int = 0
 ) -> Measurement:
@@ -196,7 +183,7 @@ def against_bare_loop(
         return BareLoop(which, inputs) if which.name == BARE else WorkerProcess(which)
 
     labels = np.zeros(len(next(iter(inputs.values()))), dtype=np.int64)
-    measured = Coordinator(plan, both, inputs, labels, probes=[CoordinatorTime()], launch=launch).run()
+    measured = Coordinator(plan, both, inputs, labels, launch=launch).run()
     if measured.lost or not measured.complete:
         raise SystemExit(f"the comparison with a bare loop was not completed: {measured.lost}")
     return measured
@@ -206,8 +193,6 @@ def bare_rows(measured: Measurement) -> list[tuple[str, str]]:
     """What the comparison came to."""
     verdict = against(measured.turns, BARE, HARNESS, MARGIN)
     call_ms = float(np.median(per_turn(measured.turns, BARE, turn_p50))) / 1e6
-    own = [turn.hardware["coordinator_ms"] for turn in measured.turns if turn.arm == HARNESS]
-    length = [(turn.end_ns - turn.start_ns) / 1e6 for turn in measured.turns if turn.arm == HARNESS]
     answer = within(verdict)
     if call_ms < MIN_CALL_MS:
         answer = f"not asked: a call takes less than {MIN_CALL_MS:g} ms, choose a larger --batch-size"
@@ -216,8 +201,13 @@ def bare_rows(measured: Measurement) -> list[tuple[str, str]]:
         (f"p50 under mlbench over p50 of the bare loop, {verdict.trials} trials", ratio(verdict.ratio)),
         (f"the same, within {100 * MARGIN:g} %?", answer),
         ("the same ratio by process CPU time instead of wall time", ratio(verdict.cpu_ratio)),
-        ("CPU time of the coordinator during a turn, median", f"{np.median(own):.2f} of {np.median(length):.0f} ms"),
     ]
+
+
+def coordinator_share(measured: Measurement) -> float:
+    """CPU time of the coordinator while a worker had the turn, as a share of the turns' wall time."""
+    own = sum(turn.hardware["coordinator_ms"] for turn in measured.turns)
+    return own / sum((turn.end_ns - turn.start_ns) / 1e6 for turn in measured.turns)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -272,8 +262,8 @@ class Stopwatch(Progress):
         """Say nothing."""
 
 
-def study_shares(overrides: Sequence[str]) -> dict[str, float]:
-    """Shares of the wall time of a whole study, its artifacts from the cache, in a store that is thrown away."""
+def study_rows(overrides: Sequence[str]) -> list[tuple[str, str]]:
+    """Where the time of a whole study goes, its artifacts from the cache, in a store that is thrown away."""
     arms(overrides)
     with tempfile.TemporaryDirectory(prefix="mlbench-overhead-") as folder:
         composition = compose([*overrides, f"tracking.uri=sqlite:///{folder}/mlflow.db", "registry.promote=false"])
@@ -283,7 +273,14 @@ def study_shares(overrides: Sequence[str]) -> dict[str, float]:
         wall = time.monotonic() - begun
         tracker = connect(composition.config.tracking)
         measured = load_measurement(tracker, load_study(tracker, outcome.run_id))
-    return shares(measured, watch.seconds, wall)
+    where = shares(measured, watch.seconds, wall)
+    rows = [(f"share of a study's wall time: {name}", f"{100 * share:.1f} %") for name, share in where.items()]
+    harness = 1 - where["model calls"] - where["warm-up"] - where[STARTING]
+    return [
+        *rows,
+        ("share that is not calls, warm-up or processes", f"{100 * harness:.1f} %"),
+        ("CPU time of the coordinator during turns, of their wall time", f"{100 * coordinator_share(measured):.2f} %"),
+    ]
 
 
 def shares(measured: Measurement, phases: Mapping[str, float], wall_s: float) -> dict[str, float]:
@@ -305,7 +302,7 @@ def shares(measured: Measurement, phases: Mapping[str, float], wall_s: float) ->
     seconds = {
         "model calls": calls,
         "warm-up": warm_up,
-        "starting, importing, loading and ending workers": measuring - calls - warm_up - passing,
+        STARTING: measuring - calls - warm_up - passing,
         "passing the turn": passing,
         "reading the data, preparing, artifacts from the cache": sum(
             phases.get(word, 0.0) for word in ("Reading", "Preparing", "Building")
@@ -345,8 +342,7 @@ def main(given: Sequence[str] | None = None) -> None:
     rows += bare_rows(measured)
     rows += peer_rows(chosen.optimum_benchmark, chosen.batch_size, protocol)
     if not chosen.no_study:
-        where = study_shares(chosen.overrides)
-        rows += [(f"share of a study's wall time: {name}", f"{100 * share:.1f} %") for name, share in where.items()]
+        rows += study_rows(chosen.overrides)
     report += f"Model: {workload.info.name}, batch size {chosen.batch_size}, PyTorch, one thread.\n\n"
     finish("overhead", report + table(("question", "answer"), rows), write=chosen.write)
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from peer_model import encoder
+from peer_optimum import ANSWER
 from shared import log_ratios, ratio
 
 from mlbench import statistics
@@ -76,13 +77,13 @@ def optimum(python: str, folder: Path, batch_size: int, warmup_calls: int, calls
         ended = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     except OSError as error:
         raise PeerError(f"{python} cannot be run ({error.strerror})") from error
-    lines = ended.stdout.strip().splitlines()
-    try:
-        said = json.loads(lines[-1])
-        return said["version"], said["seconds"]
-    except (IndexError, ValueError, TypeError, KeyError):
-        reason = (ended.stderr.strip().splitlines() or [f"it ended with exit code {ended.returncode}"])[-1]
-        raise PeerError(reason) from None
+    # its processes log on standard output too, in any order
+    answers = [line for line in ended.stdout.splitlines() if line.startswith(ANSWER)]
+    if ended.returncode or len(answers) != 1:
+        said = (ended.stderr.strip().splitlines() or ["nothing"])[-1]
+        raise PeerError(f"it ended with exit code {ended.returncode} and {len(answers)} answers; it last said: {said}")
+    found = json.loads(answers[0].removeprefix(ANSWER))
+    return found["version"], found["seconds"]
 
 
 def rows(pair: Pair, run: Callable[[], tuple[str, list[float]]], names: tuple[str, str], trials: int) -> list[Any]:

@@ -1,12 +1,14 @@
 """optimum-benchmark on one model directory, as it is documented. overhead.py runs this where it is installed.
 
-One JSON argument; the last line of the answer is JSON: the version, and the seconds of every call.
+One JSON argument; one line of the output is the answer: the version, and the seconds of every call.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+
+ANSWER = "answer: "
 
 
 def main() -> None:
@@ -32,7 +34,7 @@ def main() -> None:
     )
     config = BenchmarkConfig(name="peer", launcher=ProcessConfig(), scenario=scenario, backend=backend)
     latency = Benchmark.launch(config).forward.latency
-    print(json.dumps({"version": version("optimum-benchmark"), "seconds": latency.values}))
+    print(ANSWER + json.dumps({"version": version("optimum-benchmark"), "seconds": latency.values}))
 
 
 if __name__ == "__main__":

@@ -352,6 +352,7 @@ class Turn:
         hardware: Figures for this turn by name (``rss_mib``, ``voluntary_switches``, ``involuntary_switches``,
             ``machine_busy_s``, ``machine_steal_s``, ``cpu_pressure_s``, ``cpu_mhz``, ``gpu_power_w``, ``energy_rapl_j``
             ...); absent where not readable.
+            ``coordinator_ms`` is CPU time of the coordinator itself between passing the turn and having the answer,
             ``settle_ms`` is how long it took after the turn until all threads of the worker were seen asleep, and
             ``awake`` is 1 where they never were.
     """

@@ -8,6 +8,7 @@ early, the turns so far are returned.
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -260,13 +261,15 @@ class Coordinator:
         key, group = condition.key, live.groups[condition.key]
         for probe in self._probes:
             probe.begin()
+        own = time.process_time_ns()  # every thread of this process, whatever else runs in it
         live.handle.post("turn", discard=condition.discard, calls=condition.calls, group=group, **_call(key))
         header, arrays = live.handle.answer(self._timeout)
+        own = time.process_time_ns() - own
         hardware = {name: float(value) for name, value in header["hardware"].items()}
         for probe in self._probes:
             hardware.update(probe.end(live.handle.pid))
         settled = live.handle.settle()
-        hardware |= {"settle_ms": settled.ms, "awake": float(not settled.asleep)}
+        hardware |= {"coordinator_ms": own / 1e6, "settle_ms": settled.ms, "awake": float(not settled.asleep)}
         live.peak_mib[key.short] = hardware["peak_rss_mib"]
         for name in ("gpu_allocated_peak_mib", "gpu_call_ms"):
             if name in hardware:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mlbench.errors import WorkerError
@@ -55,3 +56,12 @@ def pin(cpus: Collection[int], tasks: Path = _TASKS) -> None:
             f"the worker cannot be kept on CPU {', '.join(map(str, sorted(cpus)))} ({error.strerror});"
             " protocol.pin_cpus=false leaves it to the scheduler"
         ) from error
+
+
+def allowed(tasks: Path = _TASKS) -> tuple[int, ...]:
+    """The CPUs that the threads of this process may run on, all threads together."""
+    found: set[int] = set()
+    for task in tasks.iterdir():
+        with suppress(ProcessLookupError):  # a thread that has just ended
+            found |= os.sched_getaffinity(int(task.name))
+    return tuple(sorted(found))

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from mlbench.errors import MlbenchError, WorkerError
 from mlbench.measurement.clock import Clock, MonotonicClock
-from mlbench.measurement.cpus import pin
+from mlbench.measurement.cpus import allowed, pin
 from mlbench.measurement.lifeline import die_with
 from mlbench.measurement.memory import memory_mib, unique_mib
 from mlbench.measurement.wire import Arrays, Channel, ChannelClosedError, artifact_from_dict, settings_from_dict
@@ -64,6 +64,7 @@ class Worker:
         self._device: Device | None = None
         self._inputs: dict[str, npt.NDArray[Any]] = {}
         self._sequences: tuple[str, ...] = ()
+        self._pinned: frozenset[int] = frozenset()
         self._pools: dict[tuple[int, int | None], list[Any]] = {}
 
     def handle(self, message: dict[str, Any]) -> Reply:
@@ -97,6 +98,7 @@ class Worker:
         settings = settings_from_dict(message["settings"])
         if message["cpus"]:
             pin(message["cpus"])  # before loading, so that the runtime's own threads start where they stay
+        self._pinned = frozenset(message["cpus"])
         # reading the items is not loading the model
         self._inputs = {
             spec.name: np.load(Path(message["inputs"]) / f"{index}.npy") for index, spec in enumerate(artifact.inputs)
@@ -124,7 +126,7 @@ class Worker:
             "compile_ms": compile_ms,
             "first_call_ms": first_call_ns / 1e6,
             **loaded,
-            "cpus": sorted(os.sched_getaffinity(0)),
+            "cpus": allowed(),
             "effective": self._session.effective(),
         }, {}
 
@@ -245,8 +247,16 @@ class Worker:
         return {}, {"outputs": np.concatenate(parts)}
 
     def _report(self, _message: dict[str, Any]) -> Reply:
+        cpus = allowed()
+        if self._pinned and not self._pinned.issuperset(cpus):
+            raise WorkerError(
+                f"its threads may run on CPUs {', '.join(map(str, cpus))}, but were kept on"
+                f" {', '.join(map(str, sorted(self._pinned)))}: something places threads by itself (OMP_PROC_BIND,"
+                " GOMP_CPU_AFFINITY, KMP_AFFINITY, an option of the runtime); without it, or with"
+                " protocol.pin_cpus=false, all arms run in the same place"
+            )
         modules = sorted({name.partition(".")[0] for name in sys.modules})
-        return {"modules": modules, "effective": self._loaded.effective()}, {}
+        return {"modules": modules, "effective": self._loaded.effective(), "cpus": cpus}, {}
 
 
 def serve(channel: Channel, worker: Worker) -> None:

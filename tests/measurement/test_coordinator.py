@@ -101,6 +101,7 @@ def test_the_threads_of_the_last_worker_sleep_before_the_next_is_spoken_to() -> 
         if entry[0] in ("load", "warm_up", "turn"):
             assert bench.log[index + 1] == ("settle", entry[1])
     assert {(turn.hardware["settle_ms"], turn.hardware["awake"]) for turn in measurement.turns} == {(0.5, 0.0)}
+    assert all(turn.hardware["coordinator_ms"] > 0 for turn in measurement.turns)
 
 
 def test_a_worker_whose_threads_never_sleep_is_recorded_turn_by_turn() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlbench.errors import WorkerError
-from mlbench.measurement.cpus import pin, trial_cpus, usable_cpus
+from mlbench.measurement.cpus import allowed, pin, trial_cpus, usable_cpus
 
 
 def topology(directory: Path, siblings: dict[int, str]) -> Path:
@@ -81,3 +81,16 @@ def test_a_refusal_names_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
     with pytest.raises(WorkerError, match=r"kept on CPU 1, 3 \(Operation not permitted\); protocol.pin_cpus=false"):
         pin([3, 1])
+
+
+def test_every_thread_counts_for_where_a_process_may_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for thread in (11, 12, 13):
+        (tmp_path / str(thread)).mkdir()
+
+    def affinity(thread: int) -> set[int]:
+        if thread == 13:
+            raise ProcessLookupError
+        return {11: {4}, 12: {2, 4}}[thread]
+
+    monkeypatch.setattr(os, "sched_getaffinity", affinity)
+    assert allowed(tmp_path) == (2, 4)

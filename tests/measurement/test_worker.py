@@ -1,3 +1,4 @@
+import gc
 import os
 from collections.abc import Callable
 from dataclasses import asdict
@@ -124,7 +125,7 @@ def test_compiling_is_timed_apart_where_there_is_any(setup: Setup) -> None:
 
 
 def test_the_cpus_are_what_the_kernel_says(setup: Setup) -> None:
-    assert setup.load()["cpus"] == sorted(os.sched_getaffinity(0))
+    assert setup.load()["cpus"] == tuple(sorted(os.sched_getaffinity(0)))
 
 
 def test_the_worker_is_pinned_before_it_loads(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +164,44 @@ def test_a_length_is_refused_where_no_input_has_a_free_one(setup: Setup) -> None
     setup.load()
     with pytest.raises(WorkerError, match="no input of this artifact has a free length"):
         setup.ask("warm_up", batch_size=1, input_length=8, calls=3, seconds=0.0, min_value_ns=1)
+
+
+def test_threads_that_left_the_cpus_of_their_trial_are_told_of(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlbench.measurement.worker.pin", lambda _cpus: None)
+    monkeypatch.setattr("mlbench.measurement.worker.allowed", lambda: (1,))
+    setup.ask(**{**setup.load_message, "cpus": [1]})
+    assert setup.ask("report")[0]["cpus"] == (1,)
+    monkeypatch.setattr("mlbench.measurement.worker.allowed", lambda: (0, 1))
+    with pytest.raises(WorkerError, match="may run on CPUs 0, 1, but were kept on 1"):
+        setup.ask("report")
+    setup.load()  # not pinned: anywhere is right
+    assert setup.ask("report")[0]["cpus"] == (0, 1)
+
+
+def test_the_garbage_collector_is_frozen_and_off_while_calls_are_timed(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup.load()
+    seen: list[tuple[bool, bool]] = []
+    run = setup.session.run
+
+    def watched(prepared: np.ndarray) -> np.ndarray:
+        seen.append((gc.isenabled(), gc.get_freeze_count() > 0))
+        return run(prepared)
+
+    monkeypatch.setattr(setup.session, "run", watched)
+    try:
+        setup.ask("warm_up", batch_size=1, calls=2, seconds=0.0, min_value_ns=1)
+        seen.clear()
+        setup.ask("turn", batch_size=1, discard=1, calls=2, group=1)
+        assert seen == [(False, True)] * 3
+        assert gc.isenabled()
+        monkeypatch.setattr(setup.session, "run", lambda _prepared: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            setup.ask("turn", batch_size=1, discard=1, calls=2, group=1)
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
 
 
 def test_warm_up_lasts_for_the_calls_and_the_seconds(setup: Setup) -> None:
