@@ -193,6 +193,7 @@ def bare_rows(measured: Measurement) -> list[tuple[str, str]]:
     """What the comparison came to."""
     verdict = against(measured.turns, BARE, HARNESS, MARGIN)
     call_ms = float(np.median(per_turn(measured.turns, BARE, turn_p50))) / 1e6
+    settling = [turn.hardware["settle_ms"] for turn in measured.turns if turn.arm == HARNESS]
     answer = within(verdict)
     if call_ms < MIN_CALL_MS:
         answer = f"not asked: a call takes less than {MIN_CALL_MS:g} ms, choose a larger --batch-size"
@@ -201,6 +202,7 @@ def bare_rows(measured: Measurement) -> list[tuple[str, str]]:
         (f"p50 under mlbench over p50 of the bare loop, {verdict.trials} trials", ratio(verdict.ratio)),
         (f"the same, within {100 * MARGIN:g} %?", answer),
         ("the same ratio by process CPU time instead of wall time", ratio(verdict.cpu_ratio)),
+        ("after a turn: seeing that the worker's threads sleep, median", f"{np.median(settling):.2f} ms"),
     ]
 
 
