@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from mlbench.records import Artifact, Scalar
 
 COMPILE = "compile"
 CPU_CAPABILITY = "cpu_capability"
+# inductor's counters of layers whose frozen weights were packed for the processor, over all graphs
+_PACKED = re.compile(r"(mkldnn_(conv|linear)_weight_pack|q(conv|linear)_weight_prepack)_matcher_count")
 
 
 def require_compiler() -> str:
@@ -32,8 +35,11 @@ def require_compiler() -> str:
         ) from error
 
 
-def compile_module(module: Any, options: Mapping[str, Any]) -> Callable[..., Any]:
-    """The module, compiled when it is first called; the whole of it in one graph, or an error.
+class Compiled:
+    """A module, compiled when a shape is new; the whole of it in one graph, or an error.
+
+    Inductor reads ``freezing`` from its global configuration while it compiles (given as an option of
+    ``torch.compile`` it has no effect), so it is set around the first call with each shape, and only there.
 
     Args:
         module: What is compiled.
@@ -42,15 +48,39 @@ def compile_module(module: Any, options: Mapping[str, Any]) -> Callable[..., Any
     Raises:
         WorkerError: There is no C++ compiler.
     """
-    require_compiler()
-    compiled: Callable[..., Any] = torch.compile(
-        module,
-        fullgraph=True,  # a part that cannot be compiled is an error, not an eager call
-        dynamic=options["dynamic"],
+
+    def __init__(self, module: Any, options: Mapping[str, Any]) -> None:
+        require_compiler()
+        self._module = module
+        self._freezing = options["freezing"]
+        self._shapes: set[tuple[torch.Size, ...]] = set()
+        # fullgraph: a part that cannot be compiled is an error, not an eager call
+        self._call: Callable[..., Any] = torch.compile(module, fullgraph=True, dynamic=options["dynamic"])
+
+    def __call__(self, *inputs: torch.Tensor) -> Any:
+        """The module's answer."""
+        shapes = tuple(tensor.shape for tensor in inputs)
+        if shapes in self._shapes:
+            return self._call(*inputs)
+        from torch._inductor import config
+
         # one thread compiles, the worker's own: a pool of compiler processes would outlive the compilation
-        options={"freezing": options["freezing"], "compile_threads": 1},
-    )
-    return compiled
+        with config.patch(freezing=self._freezing, compile_threads=1):
+            result = self._call(*inputs)
+        self._shapes.add(shapes)
+        return result
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """The module's parameters."""
+        parameters: Iterator[torch.nn.Parameter] = self._module.parameters()
+        return parameters
+
+
+def packed_layers() -> int:
+    """Layers whose frozen weights inductor has packed in this process, over all graphs; 0 where nothing is frozen."""
+    from torch._dynamo.utils import counters
+
+    return sum(count for name, count in counters["inductor"].items() if _PACKED.fullmatch(name))
 
 
 def compiled_facts() -> dict[str, Scalar]:
@@ -60,6 +90,7 @@ def compiled_facts() -> dict[str, Scalar]:
     return {
         "compiled": "inductor",
         "compiled_graphs": int(counters["stats"]["unique_graphs"]),
+        "packed_layers": packed_layers(),
         "cxx": require_compiler(),
     }
 

@@ -219,11 +219,11 @@ class CompiledSession(TorchSession):
         options: Mapping[str, Any],
         compilation: Mapping[str, Any],
     ) -> None:
-        from mlbench.runtimes.torch_programs import compile_module
+        from mlbench.runtimes.torch_programs import Compiled
 
         super().__init__(module, artifact, settings, options)
         self._compilation = compilation
-        self._module = compile_module(module, compilation)
+        self._module = Compiled(module, compilation)
 
     def compile(self, prepared: tuple[torch.Tensor, ...]) -> None:
         """Compile for a batch of this shape, which takes seconds, so that no call has to."""

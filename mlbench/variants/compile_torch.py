@@ -73,7 +73,7 @@ class Compile:
     """
 
     name = "compile"
-    version = 1
+    version = 2
     params: type[Any] = CompileParams
     accepts: tuple[str, ...] = ("torch_module", "torch_tuned")
     produces: str | None = "torch_tuned"
@@ -99,17 +99,18 @@ class Compile:
 
         from torch._dynamo.utils import counters
 
-        from mlbench.runtimes.torch_programs import COMPILE
+        from mlbench.runtimes.torch_programs import COMPILE, packed_layers
 
         take_over(artifact, out)
         compilation = {"freezing": params.freezing, "dynamic": params.dynamic}
         built = Built("torch_tuned", artifact.entry, {}, {**artifact.meta, COMPILE: compilation})
-        graphs, begin = counters["stats"]["unique_graphs"], time.perf_counter()
+        graphs, packed, begin = counters["stats"]["unique_graphs"], packed_layers(), time.perf_counter()
         sizes = BATCH_SIZES if params.dynamic is not False else (BATCH_SIZES[0], BATCH_SIZES[-1])
         difference = _difference(self.name, "compiled", artifact, built, context, out, params.tolerance, sizes)
         built.changed.update(
             {
                 "graphs": counters["stats"]["unique_graphs"] - graphs,
+                "packed_layers": packed_layers() - packed,
                 "compile_and_check_s": round(time.perf_counter() - begin, 3),
                 "checked_batch_sizes": list(sizes),
                 "max_abs_diff": difference,

@@ -59,6 +59,7 @@ def test_a_module_is_compiled_in_the_worker(narrow: Workload, built: Callable[..
     found = session.effective()
     assert (found["compiled"], found["freezing"], found["precision"]) == ("inductor", True, "float32")
     assert found["compiled_graphs"] >= 1
+    assert found["packed_layers"] >= 2 <= changed["packed_layers"]  # frozen, and not only said to be
 
 
 def test_a_program_is_compiled_ahead_of_time(
