@@ -21,6 +21,7 @@ from mlbench.errors import RefusedError, WorkerError
 from mlbench.measurement.cpus import trial_cpus
 from mlbench.measurement.process import IMPORT_TIMEOUT_S, Launcher, WorkerHandle, WorkerProcess, arm_message
 from mlbench.probes import Probe
+from mlbench.probes.readings import Readings
 from mlbench.records import (
     Arm,
     Condition,
@@ -93,7 +94,7 @@ class Coordinator:
         self._arms = {arm.name: arm for arm in arms}
         self._inputs = inputs
         self._labels = labels
-        self._probes = probes
+        self._readings = Readings(probes)
         self._timeout = turn_timeout_s
         self._launch = launch
         self._report = report
@@ -259,15 +260,13 @@ class Coordinator:
 
     def _turn(self, live: _Live, planned: Round, position: int, condition: Condition) -> None:
         key, group = condition.key, live.groups[condition.key]
-        for probe in self._probes:
-            probe.begin()
+        self._readings.begin()
         own = time.process_time_ns()  # every thread of this process, whatever else runs in it
         live.handle.post("turn", discard=condition.discard, calls=condition.calls, group=group, **_call(key))
         header, arrays = live.handle.answer(self._timeout)
         own = time.process_time_ns() - own
         hardware = {name: float(value) for name, value in header["hardware"].items()}
-        for probe in self._probes:
-            hardware.update(probe.end(live.handle.pid))
+        hardware |= self._readings.end(live.handle.pid)
         settled = live.handle.settle()
         hardware |= {"coordinator_ms": own / 1e6, "settle_ms": settled.ms, "awake": float(not settled.asleep)}
         live.peak_mib[key.short] = hardware["peak_rss_mib"]

@@ -199,10 +199,20 @@ def shown_missing(study: Study) -> tuple[str, ...]:
     return tuple(sentence for sentence in missing(study) if sentence.partition(":")[0].partition(" of ")[0] in names)
 
 
+_MOMENTS = {"before": "before the first turn", "during": "during the turns", "after": "after the last turn"}
+
+
 def noise_sentence(study: Study) -> str:
-    """How steady the machine was, with the evidence."""
-    evidence = "; ".join(text.plain(item) for item in study.noise.evidence)
+    """How steady the machine was, with the evidence: before, during and after the turns where that is known."""
+    if len(study.noise.moments) > 1:
+        parts = [f"{_MOMENTS[part.moment]} {part.level} ({_joined(part.evidence)})" for part in study.noise.moments]
+        return f"The machine was {study.noise.level}: {'; '.join(parts)}."
+    evidence = _joined(study.noise.evidence, "; ")
     return f"The machine was {study.noise.level}" + (f": {evidence}." if evidence else ".")
+
+
+def _joined(evidence: tuple[str, ...], separator: str = ", ") -> str:
+    return separator.join(text.plain(item) for item in evidence)
 
 
 def warnings(study: Study) -> tuple[tuple[str, str, str], ...]:

@@ -56,9 +56,15 @@ def counted(artifact: Artifact) -> Artifact:
 
 
 def _module(artifact: Artifact) -> Count:
-    from mlbench.runtimes.torch_module import load_module
+    from mlbench.runtimes.torch_tuned import load_tuned
 
-    return _tensors(load_module(artifact).parameters())
+    return _tensors(load_tuned(artifact).parameters())
+
+
+def _program(artifact: Artifact) -> Count:
+    from mlbench.runtimes.torch_programs import load_program
+
+    return _tensors(load_program(artifact).parameters())
 
 
 def _script(artifact: Artifact) -> Count:
@@ -132,4 +138,10 @@ def _is_float(value: Array) -> bool:
     return value.dtype.name.startswith(("float", "bfloat"))
 
 
-_FORMATS: dict[str, Callable[[Artifact], Count]] = {"torch_module": _module, "torchscript": _script, "onnx": _onnx}
+_FORMATS: dict[str, Callable[[Artifact], Count]] = {
+    "torch_module": _module,
+    "torch_tuned": _module,
+    "pt2": _program,
+    "torchscript": _script,
+    "onnx": _onnx,
+}

@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 import mlbench.statistics
-from mlbench.records import ArmResult, Estimate, Noise, Notice, Plan, Study
+from mlbench.records import ArmResult, Estimate, Noise, NoiseMoment, Notice, Plan, Study
 from mlbench.reporting import view
 
 
@@ -130,6 +130,15 @@ def test_noise_is_always_warned_of(study: Study, single: Study) -> None:
     assert codes == ["few-trials", "machine"]
     assert view.warnings(single) == ()
     assert view.noise_sentence(dataclasses.replace(single, noise=Noise("quiet"))) == "The machine was quiet."
+    moments = (
+        NoiseMoment("before", "quiet", ("steal 0 %", "load average 0.1")),
+        NoiseMoment("during", "noisy", ("heat",)),
+    )
+    watched = dataclasses.replace(single, noise=Noise("noisy", ("heat",), moments))
+    assert view.noise_sentence(watched) == (
+        "The machine was noisy: before the first turn quiet (steal 0 %, load average 0.1); "
+        "during the turns noisy (heat)."
+    )
 
 
 def test_the_method_has_the_numbers_of_the_plan(study: Study, few_trials: Study) -> None:

@@ -142,3 +142,14 @@ def test_what_cannot_be_counted_has_a_reason(tmp_path: Path) -> None:
     assert "several weights into a byte" in counted(packed).uncounted
     bare = graph(tmp_path, [helper.make_node("Relu", ["x"], ["y"])])
     assert counted(bare) == replace(bare, uncounted="no weights were found in its files")
+
+
+def test_an_exported_program(tmp_path: Path) -> None:
+    program = torch.export.export(pruned_net(), (torch.zeros(1, 1, 8, 8),))
+    torch.export.save(program, tmp_path / "m.pt2")
+    assert numbers(counted(artifact(tmp_path, "pt2", "m.pt2"))) == (475, 445)
+
+
+def test_a_module_in_another_precision_has_as_many_weights(tiny: Workload) -> None:
+    tuned = replace(tiny.source, format="torch_tuned", meta={**tiny.source.meta, "tuning": {"weights": "bfloat16"}})
+    assert numbers(counted(tuned)) == numbers(counted(tiny.source))
