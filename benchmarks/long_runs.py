@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from shared import arms, finish, log_ratios, machine, ratio, table, turn_p50, within
+from shared import arms, finish, log_ratios, machine, machine_alone, ratio, table, turn_p50, within
 
 from mlbench import statistics
 from mlbench.config import ProtocolConfig, ScenarioConfig
@@ -98,7 +98,8 @@ class Experiment:
         seed = int(self._random.integers(2**32))
         plan = make_plan(names, names[0], self._scenario, protocol, seed, cpus)
         labels = np.zeros(len(next(iter(self._inputs.values()))), dtype=np.int64)
-        measured = Coordinator(plan, chosen, self._inputs, labels).run()
+        with machine_alone():
+            measured = Coordinator(plan, chosen, self._inputs, labels).run()
         said = disturbance(measured.turns)
         if said or measured.lost or not measured.complete:
             raise SystemExit(f"the experiment was not completed: {said or measured.lost or 'interrupted'}")

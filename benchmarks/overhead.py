@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import peer
-from shared import MIN_CALL_MS, against, arms, finish, machine, per_turn, ratio, table, turn_p50, within
+from shared import MIN_CALL_MS, against, arms, finish, machine, machine_alone, per_turn, ratio, table, turn_p50, within
 
 from mlbench.compose import compose
 from mlbench.config import ProtocolConfig, ScenarioConfig
@@ -183,7 +183,8 @@ def against_bare_loop(
         return BareLoop(which, inputs) if which.name == BARE else WorkerProcess(which)
 
     labels = np.zeros(len(next(iter(inputs.values()))), dtype=np.int64)
-    measured = Coordinator(plan, both, inputs, labels, launch=launch).run()
+    with machine_alone():
+        measured = Coordinator(plan, both, inputs, labels, launch=launch).run()
     if measured.lost or not measured.complete:
         raise SystemExit(f"the comparison with a bare loop was not completed: {measured.lost}")
     return measured
@@ -225,7 +226,9 @@ def peer_rows(python: str | None, batch_size: int, protocol: ProtocolConfig) -> 
         arm, items, one = peer.model(folder), peer.inputs(), replace(protocol, trials=1)
 
         def run() -> tuple[str, list[float]]:
-            return peer.optimum(python, folder, batch_size, protocol.warmup_calls, protocol.rounds * protocol.calls)
+            calls = protocol.rounds * protocol.calls
+            with machine_alone():
+                return peer.optimum(python, folder, batch_size, protocol.warmup_calls, calls)
 
         def pair(trial: int) -> Measurement:
             return against_bare_loop(arm, items, batch_size, one, trial)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from mlbench import statistics
 from mlbench.compose import compose
 from mlbench.environment import environment
+from mlbench.measurement.machine_lock import MachineLock
 from mlbench.recipes import recipes
 from mlbench.records import Arm, Estimate, Turn, Verdict
 from mlbench.variants.build import build
@@ -35,6 +37,11 @@ def arms(overrides: Sequence[str]) -> tuple[Workload, list[Arm]]:
         artifact = build(recipe, workload, store, lambda _text: None)
         made.append(Arm(recipe.name, "variant" if made else "baseline", recipe, artifact, recipe.runtime))
     return workload, made
+
+
+def machine_alone() -> MachineLock:
+    """The machine without a study or another script beside it; waits for their end. Not to be asked for twice."""
+    return MachineLock(wait=True, say=lambda text: print(text, file=sys.stderr))
 
 
 def per_turn(turns: Sequence[Turn], arm: str, figure: Callable[[Turn], float]) -> npt.NDArray[np.float64]:
