@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
-from mlbench.metrics import METRICS, SERIES, SYSTEM, MetricInfo
+from mlbench.metrics import EVALUATION, METRICS, SERIES, SYSTEM, MetricInfo
 
 PAGE = Path(__file__).with_name("metrics.md")
 
@@ -43,6 +43,7 @@ PREFIXES = {
         "Over time, for the System metrics tab of an arm's run: at most 100 points, each the mean of the turns around\n"
         "its timestamp. The step is the number of the point."
     ),
+    "pyfunc": "Of no study: what [MLflow's evaluation](mlflow.md#evaluate) gives, measured inside one process.",
 }
 BETTER = {"lower": "lower", "higher": "higher", "none": ""}
 
@@ -59,7 +60,7 @@ def table(rows: Iterable[MetricInfo]) -> str:
 def render() -> str:
     """The whole page."""
     parts = [HEAD]
-    for prefix, rows in groupby((*METRICS, *SERIES, *SYSTEM), key=lambda row: row.name.partition("/")[0]):
+    for prefix, rows in groupby((*METRICS, *SERIES, *SYSTEM, *EVALUATION), key=lambda row: row.name.partition("/")[0]):
         parts.append(f"## {prefix}/\n\n{PREFIXES[prefix]}\n\n{table(rows)}\n")
     return "\n".join(parts)
 

@@ -383,6 +383,37 @@ SYSTEM: tuple[MetricInfo, ...] = (
 )
 """Over time, for the System metrics tab: the step is the number of the point, the timestamp is that of the turns."""
 
+EVALUATION: tuple[MetricInfo, ...] = _with_prefix(
+    "pyfunc",
+    (
+        MetricInfo("p50_ms", "ms", "lower", "Median time of one call of `predict` with `batch_size` items."),
+        MetricInfo("p90_ms", "ms", "lower", "90th percentile of single calls."),
+        MetricInfo("p95_ms", "ms", "lower", "95th percentile of single calls."),
+        MetricInfo("p99_ms", "ms", "lower", "99th percentile of single calls."),
+        MetricInfo("p999_ms", "ms", "lower", "99.9th percentile of single calls."),
+        MetricInfo("first_call_ms", "ms", "lower", "The first call of the evaluation.", exact=True),
+        MetricInfo("samples_per_s", "1/s", "higher", "`throughput_batch_size` over the median time of such a call."),
+        MetricInfo(
+            "process_rss_mib",
+            "MiB",
+            "lower",
+            "Resident memory of the whole process, with all that it holds.",
+            exact=True,
+        ),
+        MetricInfo(
+            "process_peak_rss_mib",
+            "MiB",
+            "lower",
+            "Peak resident memory of the whole process since it began.",
+            exact=True,
+        ),
+        MetricInfo("model_size_mib", "MiB", "lower", "Size of the model's files, as MLflow has it.", exact=True),
+        *CLASSIFICATION,
+        *REGRESSION,
+    ),
+)
+"""What MLflow's evaluation gives with the evaluator ``mlbench``: no figures of a study, hence the prefix."""
+
 NAMES: tuple[str, ...] = tuple(row.name for row in METRICS)
 """What a policy may name."""
 

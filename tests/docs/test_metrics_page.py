@@ -8,7 +8,7 @@ import runpy
 import pytest
 from documents import DOCUMENTS, ROOT
 
-from mlbench.metrics import METRICS, SERIES, SYSTEM
+from mlbench.metrics import EVALUATION, METRICS, SERIES, SYSTEM
 
 
 def test_page_is_made_from_the_table() -> None:
@@ -18,7 +18,7 @@ def test_page_is_made_from_the_table() -> None:
 
 
 def test_names_are_unique_and_grouped() -> None:
-    names = [row.name for row in (*METRICS, *SERIES, *SYSTEM)]
+    names = [row.name for row in (*METRICS, *SERIES, *SYSTEM, *EVALUATION)]
     assert len(set(names)) == len(names)
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     headings = re.findall(r"^## (\w+)/$", page, re.MULTILINE)
@@ -27,7 +27,7 @@ def test_names_are_unique_and_grouped() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_documents_name_existing_metrics(document: str) -> None:
-    known = {row.name for row in (*METRICS, *SERIES, *SYSTEM)}
+    known = {row.name for row in (*METRICS, *SERIES, *SYSTEM, *EVALUATION)}
     bounds = {name + end for name in known for end in ("_low", "_high")}
     prefixes = "|".join(sorted({name.partition("/")[0] for name in known}))
     text = (ROOT / document).read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What MLflow finds by entry points and calls in its own commands. Each module is light to import."""
