@@ -36,7 +36,7 @@ def judge(turns: Sequence[Turn], cpus: int, looks: Sequence[MachineLook] = ()) -
     for moment in (*before, *after):
         if moment.level != "quiet":
             level = _worse(level, "noisy")
-            evidence.append(f"{_WHEN[moment.moment]} it was {moment.level} ({', '.join(moment.evidence)})")
+            evidence.append(f"{_WHEN[moment.moment]} it was {moment.level} ({moment.evidence[0]})")
     return Noise(level, tuple(evidence), (*before, during, *after))
 
 
@@ -54,7 +54,8 @@ def notice(noise: Noise) -> Notice | None:
 def _during(turns: Sequence[Turn], cpus: int, looks: Sequence[MachineLook]) -> NoiseMoment:
     """The machine during the turns: other processes' share is what all were busy less what the worker used."""
     watched = [turn for turn in turns if "machine_busy_s" in turn.hardware]
-    wall = sum(turn.end_ns - turn.start_ns for turn in watched) / 1e9
+    # counters are read a little before and after the turn; where that was not kept, the turn is taken for it
+    wall = sum(turn.hardware.get("machine_window_s", (turn.end_ns - turn.start_ns) / 1e9) for turn in watched)
     if wall <= 0:
         said = "the machine was not watched: the probe 'machine' is off or not available"
         return NoiseMoment("during", "quiet", (said,))

@@ -109,3 +109,9 @@ def test_the_busiest_others_are_named_over_all_trials() -> None:
     )
     evidence = judge([turn(2.0)], 2, looks).evidence
     assert evidence[-1] == "busiest others: python 0.50 CPUs, browser 0.20 CPUs, cron 0.05 CPUs"
+
+
+def test_counters_belong_to_the_time_between_their_readings() -> None:
+    wide = {**turn(1.0, pressure=0.06).hardware, "machine_busy_s": 1.25, "machine_window_s": 1.25}
+    noise = judge([replace(turn(1.0), hardware=wide)], 2)
+    assert noise.level == "quiet"  # 0.2 CPUs and 4.8 % of the time, not 0.25 and 6 %

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from mlbench.measurement.clock import Clock, MonotonicClock
+
 _STEAL = 7
 _IDLE_FIELDS = (3, 4)  # idle and iowait of /proc/stat
 _CPU_FIELDS = 8  # user nice system idle iowait irq softirq steal; guest time is part of user
@@ -22,6 +24,7 @@ class MachineProbe:
         proc: The proc file system.
         ticks_per_second: Unit of ``/proc/stat``.
         affinity: CPUs that a process may run on.
+        clock: For the time between the readings, which is a little more than the turn.
     """
 
     name = "machine"
@@ -32,7 +35,10 @@ class MachineProbe:
         proc: Path = Path("/proc"),
         ticks_per_second: float | None = None,
         affinity: Callable[[int], Collection[int]] = os.sched_getaffinity,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock or MonotonicClock()
+        self._begun = 0
         self._stat = proc / "stat"
         self._pressure = {name: proc / "pressure" / name for name in _RESOURCES}
         self._tick = 1.0 / (ticks_per_second or os.sysconf("SC_CLK_TCK"))
@@ -69,12 +75,16 @@ class MachineProbe:
 
     def begin(self) -> None:
         """Read the counters."""
-        self._before = self.read()
+        self._begun, self._before = self._clock.now_ns(), self.read()
 
     def end(self, pid: int) -> Mapping[str, float]:  # noqa: ARG002 - the machine is the same for every worker
-        """``machine_busy_s``, ``machine_steal_s``, and where offered ``cpu_``, ``memory_`` and ``io_pressure_s``."""
+        """``machine_busy_s``, ``machine_steal_s``, and where offered ``cpu_``, ``memory_`` and ``io_pressure_s``.
+
+        They are those of ``machine_window_s``, the time since :meth:`begin`.
+        """
         after = self.read()
-        return {name: max(0.0, after[name] - before) for name, before in self._before.items()}
+        figures = {name: max(0.0, after[name] - before) for name, before in self._before.items()}
+        return {**figures, "machine_window_s": (self._clock.now_ns() - self._begun) / 1e9}
 
     def stop(self) -> None:
         """Nothing is held open."""

@@ -18,6 +18,8 @@ MOST_POINTS = 100  # of one series
 MOST_NUMBERS = 1000  # of all series of an arm: what MLflow takes in one batch
 _MEGABYTES_PER_MIB = 1.048576
 
+_OF_THE_WORKER = ("involuntary_switches",)
+
 Read = Callable[[Turn], float | None]
 
 
@@ -67,11 +69,14 @@ def _gauge(name: str, scale: float = 1.0) -> Read:
 
 
 def _rate(name: str, scale: float = 1.0) -> Read:
-    """A counter's increase per second of the turn."""
+    """A counter's increase per second; counters of the machine are read over a window a little longer than the turn."""
 
     def read(turn: Turn) -> float | None:
         value = turn.hardware.get(name)
-        return None if value is None else scale * value / max((turn.end_ns - turn.start_ns) / 1e9, 1e-9)
+        seconds = (turn.end_ns - turn.start_ns) / 1e9
+        if name not in _OF_THE_WORKER:
+            seconds = turn.hardware.get("machine_window_s", seconds)
+        return None if value is None else scale * value / max(seconds, 1e-9)
 
     return read
 

@@ -1,12 +1,13 @@
 from pathlib import Path
 
 import pytest
+from fakes import FakeClock
 
 from mlbench.probes.machine import MachineProbe
 
 
 def machine(proc: Path, *cpus: int) -> MachineProbe:
-    return MachineProbe(proc, 100, lambda _pid: cpus)
+    return MachineProbe(proc, 100, lambda _pid: cpus, FakeClock())
 
 
 def write(proc: Path, stat: str, pressure: str | None = None) -> None:
@@ -31,7 +32,9 @@ def test_busy_and_stolen_seconds_of_a_turn(tmp_path: Path) -> None:
     figures = probe.end(1)
     probe.stop()
     # busy: user 50 + nice 2 + system 10 + irq 1 + softirq 2; guest time is part of user and not counted twice
-    assert figures == pytest.approx({"machine_busy_s": 0.65, "machine_steal_s": 0.03, "cpu_pressure_s": 0.25})
+    assert figures == pytest.approx(
+        {"machine_busy_s": 0.65, "machine_steal_s": 0.03, "cpu_pressure_s": 0.25, "machine_window_s": 0.0}
+    )
 
 
 def test_only_the_cpus_of_this_process_count_where_the_kernel_lists_them(tmp_path: Path) -> None:
@@ -42,7 +45,8 @@ def test_only_the_cpus_of_this_process_count_where_the_kernel_lists_them(tmp_pat
         probe.start()
         probe.begin()
     write(tmp_path, f"cpu 99 0 0 9 9 0 0 0 0 0\ncpu0 {idle}\ncpu1 {busy}\ncpu2 {busy}\n")
-    assert mine.end(1) == pytest.approx({"machine_busy_s": 0.4, "machine_steal_s": 0.2})
+    figures = mine.end(1)
+    assert (figures["machine_busy_s"], figures["machine_steal_s"]) == pytest.approx((0.4, 0.2))
     assert renumbered.end(1)["machine_busy_s"] == pytest.approx(0.99)  # all CPUs: ours cannot be told
 
 
@@ -63,7 +67,7 @@ def test_pressure_is_absent_where_the_kernel_has_none(tmp_path: Path) -> None:
     probe = machine(tmp_path)
     probe.start()
     probe.begin()
-    assert set(probe.end(1)) == {"machine_busy_s", "machine_steal_s"}
+    assert set(probe.end(1)) == {"machine_busy_s", "machine_steal_s", "machine_window_s"}
 
 
 @pytest.mark.parametrize(
@@ -76,6 +80,15 @@ def test_says_why_it_is_not_available(tmp_path: Path, text: str | None, reason: 
     said = machine(tmp_path).available()
     assert said is not None
     assert reason in said
+
+
+def test_the_time_between_the_readings_is_kept(tmp_path: Path) -> None:
+    write(tmp_path, BEFORE)
+    clock = FakeClock()
+    probe = MachineProbe(tmp_path, 100, lambda _pid: (), clock)
+    probe.begin()
+    clock.advance(250_000_000)
+    assert probe.end(1)["machine_window_s"] == 0.25
 
 
 def test_reads_this_machine() -> None:

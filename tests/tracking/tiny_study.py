@@ -17,7 +17,9 @@ from mlbench.records import (
     Estimate,
     Judgement,
     LostTrial,
+    MachineLook,
     Measurement,
+    Neighbour,
     Noise,
     Notice,
     Plan,
@@ -191,6 +193,11 @@ def make_measurement():
         {"busy": 0.25},
         "absent",
         {"energy/joules_per_sample": "no counter here"},
+        machine_looks=(
+            MachineLook("before", None, 0.5, {"busy_cpus": 0.1, "steal_cpus": 0.0, "load_1m": 0.2}),
+            MachineLook("during", 0, 9.0, {"busy_cpus": 1.4}, (Neighbour("browser", 0.3),)),
+        ),
+        epoch_ns=1_767_225_600_000_000_000,
     )
 
 
