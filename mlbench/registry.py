@@ -208,6 +208,22 @@ _BUILTIN: tuple[Entry, ...] = (
     ),
     _builtin(
         "step",
+        "quantize_torchao",
+        "mlbench.variants.quantize_torchao:QuantizeTorchao",
+        "int8 linear layers, dynamic or weights only (torchao); let compile follow",
+        ("torch", "torchao"),
+        "torchao",
+    ),
+    _builtin(
+        "step",
+        "quantize_pt2e",
+        "mlbench.variants.quantize_torchao:QuantizePt2e",
+        "static int8 of an exported graph (torchao PT2E, x86); let compile follow",
+        ("torch", "torchao"),
+        "torchao",
+    ),
+    _builtin(
+        "step",
         "quantize_torch_int8",
         "mlbench.variants.quantize_torch:QuantizeTorchInt8",
         "static int8 through torch.ao FX graph mode (deprecated in torch), served as TorchScript",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from mlbench.records import Artifact, Scalar
 
 COMPILE = "compile"
 CPU_CAPABILITY = "cpu_capability"
+TORCHAO = "torchao"
+PROGRAM_SUFFIX = ".pt2"
 # inductor's counters of layers whose frozen weights were packed for the processor, over all graphs
 _PACKED = re.compile(r"(mkldnn_(conv|linear)_weight_pack|q(conv|linear)_weight_prepack)_matcher_count")
 
@@ -96,11 +99,18 @@ def compiled_facts() -> dict[str, Scalar]:
 
 
 def load_program(artifact: Artifact) -> Any:
-    """The module of a ``pt2`` artifact.
+    """The module of an exported program (``.pt2``).
 
     Raises:
-        WorkerError: The file cannot be read as an exported program.
+        WorkerError: The file cannot be read as an exported program, or torchao, which knows its operators, is missing.
     """
+    if artifact.meta.get(TORCHAO):
+        try:
+            importlib.import_module("torchao.quantization.pt2e.quantize_pt2e")  # registers the operators
+        except ImportError as error:
+            raise WorkerError(
+                "the program was quantized with torchao, which is not installed: pip install 'mlflow-mlbench[torchao]'"
+            ) from error
     path = Path(artifact.path) / artifact.entry
     try:
         return torch.export.load(path).module()

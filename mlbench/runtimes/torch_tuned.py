@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from mlbench.runtimes.torch_module import load_module
+from mlbench.runtimes.torch_programs import PROGRAM_SUFFIX, load_program
 
 if TYPE_CHECKING:
     from mlbench.records import Artifact
@@ -55,9 +56,14 @@ def _full(result: Any) -> Any:
 def load_tuned(artifact: Artifact) -> nn.Module:
     """The module of a ``torch_module`` or ``torch_tuned`` artifact, wrapped as its ``tuning`` says, on the CPU.
 
+    An exported program that is to be compiled is ``torch_tuned`` too; whatever its tuning was is inside it.
+
     Raises:
         WorkerError: It cannot be loaded.
     """
+    if artifact.entry.endswith(PROGRAM_SUFFIX):
+        program: nn.Module = load_program(artifact)
+        return program
     module = load_module(artifact)
     tuning = artifact.meta.get(TUNING, {})
     if tuning.get("channels_last"):

@@ -75,10 +75,16 @@ def forms(artifact: Artifact) -> tuple[Form, ...]:
     """Forms to try for this artifact, the leanest first."""
     lean = _LEAN.get(artifact.format)
     single = len(artifact.inputs) == 1
-    full = replace(_MLBENCH, libraries=(*_MLBENCH.libraries, *_BESIDES.get(artifact.format, ())))
+    full = replace(_MLBENCH, libraries=(*_MLBENCH.libraries, *_beside(artifact)))
     if lean is None or (lean.name == "pytorch" and not single):  # mlflow.pytorch answers single arrays only
         return (full,)
     return (lean, full)
+
+
+def _beside(artifact: Artifact) -> tuple[str, ...]:
+    """What serving this artifact by mlbench needs besides what it always needs."""
+    torchao = ("torchao",) if artifact.meta.get("torchao") else ()
+    return (*_BESIDES.get(artifact.format, ()), *torchao)
 
 
 def save_verified(form: Form, content: Content, path: Path) -> Model:

@@ -66,7 +66,7 @@ class AotInductorParams:
 
 
 class Compile:
-    """Marks a module to be compiled by ``torch.compile`` when it is loaded, in one graph or not at all.
+    """Marks a module or program to be compiled by ``torch.compile`` when it is loaded, in one graph or not at all.
 
     Building it compiles once, which proves that it works here and fills inductor's cache on disk. Every worker then
     compiles before its first call; the time is recorded apart.
@@ -75,7 +75,7 @@ class Compile:
     name = "compile"
     version = 2
     params: type[Any] = CompileParams
-    accepts: tuple[str, ...] = ("torch_module", "torch_tuned")
+    accepts: tuple[str, ...] = ("torch_module", "torch_tuned", "pt2")
     produces: str | None = "torch_tuned"
     libraries: tuple[str, ...] = ("torch",)
     reads_data = True
@@ -257,7 +257,7 @@ def _require_compiler(step: str = Compile.name) -> None:
 
 def _carried(artifact: Artifact) -> dict[str, Any]:
     """What a runtime wants to know of a graph: how its arithmetic was chosen."""
-    return {key: artifact.meta[key] for key in ("tuning", "precision") if key in artifact.meta}
+    return {key: artifact.meta[key] for key in ("tuning", "precision", "torchao") if key in artifact.meta}
 
 
 def _difference(

@@ -20,7 +20,8 @@ from mlbench.workloads import Workload
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "conf" / "variants").glob("*.yaml"))
-COMPILED = ("torch_compiled", "torch_tuned", "torch_aot")  # a compiler takes long; test_compile_torch.py has the steps
+# a compiler takes long; test_compile_torch.py and test_quantize_torchao.py have the steps
+COMPILED = ("torch_compiled", "torch_tuned", "torch_aot", "torchao_int8", "torch_pt2e_int8")
 NAMES = [path.stem for path in FILES if path.stem not in COMPILED]
 FLIPS = 0.02  # share of the 719 test images whose class may change
 
