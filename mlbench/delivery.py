@@ -5,17 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.config import StudyConfig
 from mlbench.errors import InputError, TrackingError
 from mlbench.journal import Conclusion
-from mlbench.records import Arm, Measurement, RecordError
+from mlbench.records import Arm, Measurement, RecordError, Study
 from mlbench.reporting.html import render_html
 from mlbench.reporting.markdown import render_markdown, render_note
 from mlbench.tracking import Promotion, Tracker, once, promote, promoted_since, publish
+from mlbench.tracking.content import public
 
+_EXAMPLE_ROWS = 3
 _FIRST_WAIT_S = 2.0
 _LONGER = 4.0  # each wait is so many times the one before: 2 s, 8 s, 32 s
 
@@ -35,6 +40,17 @@ class Delivered:
         if self.promotion is not None:
             return (f"registered: {self.promotion.sentence}",)
         return (f"not registered: {self.refusal}",) if self.refusal else ()
+
+
+def conclusion_of(study: Study, config: StudyConfig, inputs: Mapping[str, npt.NDArray[Any]]) -> Conclusion:
+    """What was concluded just now, ready to be kept and delivered; a few of the inputs become the models' example."""
+    return Conclusion(
+        study=public(study),
+        log_models=config.tracking.log_models,
+        registry=config.registry if config.registry.promote else None,
+        concluded=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        example={name: values[:_EXAMPLE_ROWS] for name, values in inputs.items()},
+    )
 
 
 def deliver(
@@ -73,7 +89,7 @@ def _promote(tracker: Tracker, run_id: str, conclusion: Conclusion) -> Delivered
     study = conclusion.study
     if conclusion.registry is None or study.decision.outcome != "promote" or not conclusion.log_models:
         return Delivered()
-    newer = promoted_since(tracker, run_id, study, conclusion.registry)
+    newer = promoted_since(tracker, run_id, study, conclusion.registry, conclusion.concluded)
     if newer is not None:  # this delivery is late: what was decided after it stands
         return Delivered(
             refusal=f"version {newer} was promoted after this study was measured, and stays; "

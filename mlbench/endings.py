@@ -18,14 +18,18 @@ from mlbench.tracking import OpenStudy, keep_measurement
 
 
 @contextmanager
-def journaled(runs: OpenStudy, root: Path, begun: Begun, progress: Progress) -> Iterator[Journal]:
-    """The study's journal. Whatever ends the study, no run stays open: KILLED by an interruption, FAILED by an error.
+def journaled(
+    runs: OpenStudy, root: Path, begun: Begun, progress: Progress, resumed: Journal | None = None
+) -> Iterator[Journal]:
+    """The study's journal, a new one or the one that is resumed.
+
+    Whatever ends the study, no run stays open: KILLED by an interruption, FAILED by an error.
 
     A journal that holds nothing that was measured goes with them; where MLflow does not let its runs be closed, it
     stays, and the next study closes them.
     """
     try:
-        with Journal.begin(root, begun) as journal:
+        with resumed or Journal.begin(root, begun) as journal:
             try:
                 yield journal
             except BaseException as error:

@@ -8,29 +8,27 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
-from shlex import quote
 from typing import Any
 
-import mlbench
+from mlbench import __version__
 from mlbench import noise as machine_noise
 from mlbench.analysis import analyse
 from mlbench.comparison import undecided
 from mlbench.compose import Composition
-from mlbench.config import ProtocolConfig, StudyConfig, TrackingConfig
-from mlbench.delivery import Delivered, deliver, persist
+from mlbench.config import ProtocolConfig, StudyConfig
+from mlbench.delivery import conclusion_of, deliver, persist
 from mlbench.endings import journaled, keeper, keeping, noting, terminable
 from mlbench.environment import environment
-from mlbench.errors import BuildError, ExitCode, InputError, MlbenchError, TrackingError
-from mlbench.journal import Begun, Conclusion, Journal, JournaledArm, Planned
+from mlbench.errors import BuildError, InputError, MlbenchError
+from mlbench.journal import Begun, Journal, Planned
 from mlbench.measurement import alone, budget
 from mlbench.measurement.coordinator import Coordinator, TrialOver
 from mlbench.measurement.cpus import usable_cpus
 from mlbench.measurement.machine_lock import MachineLock
 from mlbench.measurement.plan import make_plan
+from mlbench.outcome import Outcome, exit_code, links, undelivered
 from mlbench.policy import decide
 from mlbench.probes.energy_model import modelled
 from mlbench.probes.started import started
@@ -48,10 +46,9 @@ from mlbench.records import (
     Role,
     Study,
 )
+from mlbench.resuming import check_same_arms, journaled_arm, measured_before, notices, open_runs
 from mlbench.sync import close_abandoned, settle
-from mlbench.tracking import OpenStudy, Promotion, Tracker, connect, study_url
-from mlbench.tracking.content import public
-from mlbench.tracking.names import redact
+from mlbench.tracking import OpenStudy, connect
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
 from mlbench.variants.weights import counted
@@ -59,28 +56,9 @@ from mlbench.workloads import Data, Workload
 from mlbench.workloads.prepare import prepare, read_data
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a study left behind.
-
-    Attributes:
-        run_id: The study's run in MLflow.
-        study: The record, as it is stored there.
-        exit_code: What the command should exit with.
-        links: Where to look next, one line each.
-        promotion: What happened in the registry, if anything was to happen.
-        undelivered: MLflow did not take it; the study's journal has it.
-    """
-
-    run_id: str
-    study: Study
-    exit_code: ExitCode
-    links: tuple[str, ...]
-    promotion: Promotion | None = None
-    undelivered: bool = False
-
-
-def run_study(composition: Composition, progress: Progress, *, wait: bool = True) -> Outcome:
+def run_study(
+    composition: Composition, progress: Progress, *, wait: bool = True, resume: Journal | None = None
+) -> Outcome:
     """Run a study: build the arms, measure them side by side, decide, and leave everything in MLflow.
 
     An interruption (Ctrl-C or SIGTERM) while measuring ends the workers, keeps what was measured, and closes the runs
@@ -91,6 +69,7 @@ def run_study(composition: Composition, progress: Progress, *, wait: bool = True
         composition: The validated configuration.
         progress: Told what is going on.
         wait: Wait while another study is measured on this machine; otherwise refuse.
+        resume: Journal of the study that goes on, see :func:`mlbench.resuming.resume`; its lock is given back.
 
     Raises:
         InputError: MLflow cannot be reached, or the data is not fit. Nothing was measured.
@@ -106,36 +85,35 @@ def run_study(composition: Composition, progress: Progress, *, wait: bool = True
     store = Store(config.cache_dir)
     close_abandoned(tracker, store.root, progress.notice)
     with terminable(), MachineLock(wait=wait, say=progress.notice) as machine:
-        begun, created = time.monotonic(), datetime.now(UTC)
-        name = config.name or f"{config.workload.name}-{created:%Y%m%d-%H%M%S}"
-        runs = tracker.open_study(name, composition.record, composition.overrides)
-        with journaled(runs, store.root, _begun(composition, name, created, tracker, runs), progress) as journal:
+        begun = time.monotonic()
+        runs, heading = open_runs(composition, tracker, resume)
+        with journaled(runs, store.root, heading, progress, resume) as journal:
             progress.phase("Preparing the workload")
             workload = prepare(config.workload, store, progress.step, data)
             arms, failed = _build_arms(config, workload, store, progress, runs)
-            composition = _within_budget(composition, arms, workload, progress, begun)
+            composition, planned = _planned(composition, arms, workload, progress, journal, begun)
             config = composition.config
             task = ready_task(workload.info.task, arms[0], workload.data.train.inputs, workload.data.train.labels)
-            plan = _plan(config, arms)
-            journal.plan(Planned(plan, tuple(map(_journaled, arms))))
-            measurement = measure(plan, arms, workload, config, progress, keeper(journal, progress))
+            before = measured_before(journal, planned, progress.notice)
+            measurement = measure(planned.plan, arms, workload, config, progress, keeper(journal, progress), before)
             machine.release()
             with keeping(measurement, runs, journal, progress):
                 progress.phase("Deciding")
                 spent = time.monotonic() - begun
                 measurement = decided(measurement, task)
-                study = _conclude(composition, name, created, workload, arms, failed, measurement, task, store, spent)
-                conclusion = _conclusion(study, config, workload)
+                study = _conclude(composition, heading, workload, arms, failed, measurement, task, store, spent)
+                study = replace(study, warnings=(*study.warnings, *notices(before)))
+                conclusion = conclusion_of(study, config, workload.data.test.inputs)
                 noting(progress, partial(journal.conclude, conclusion, measurement))
             progress.phase("Publishing to MLflow")
             send = partial(deliver, tracker, runs.run_id, conclusion, measurement, {arm.name: arm for arm in arms})
             try:
                 delivered = persist(send, config.tracking.attempts, progress.notice)
             except MlbenchError as error:
-                return _undelivered(runs, journal, study, error, progress)
+                return undelivered(runs, journal, study, config, error, progress)
             noting(progress, partial(settle, journal, resumable=study.status == "interrupted"))
-    links = _links(tracker, runs, study, delivered)
-    return Outcome(runs.run_id, study, _exit_code(study, config), links, delivered.promotion)
+    found = links(tracker, runs, study, delivered)
+    return Outcome(runs.run_id, study, exit_code(study, config), found, delivered.promotion)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -180,32 +158,6 @@ def _build_arms(
     return arms, failed
 
 
-def _begun(composition: Composition, name: str, created: datetime, tracker: Tracker, runs: OpenStudy) -> Begun:
-    return Begun(
-        run_id=runs.run_id,
-        name=name,
-        created=created.isoformat(timespec="seconds"),
-        version=mlbench.__version__,
-        tracking_uri=redact(tracker.location.uri),
-        experiment=tracker.experiment,
-        config=composition.record,
-        overrides=composition.overrides,
-    )
-
-
-def _journaled(arm: Arm) -> JournaledArm:
-    return JournaledArm(arm.name, arm.role, arm.recipe, arm.settings, arm.artifact.digest)
-
-
-def _conclusion(study: Study, config: StudyConfig, workload: Workload) -> Conclusion:
-    return Conclusion(
-        study=public(study),
-        log_models=config.tracking.log_models,
-        registry=config.registry if config.registry.promote else None,
-        example={key: values[:3] for key, values in workload.data.test.inputs.items()},
-    )
-
-
 def _arm(recipe: Recipe, role: Role, workload: Workload, store: Store, step: Callable[[str], None]) -> Arm:
     return Arm(recipe.name, role, recipe, counted(build(recipe, workload, store, step)), recipe.runtime)
 
@@ -230,6 +182,25 @@ def _within_budget(
     return replace(composition, config=replace(config, protocol=protocol), warnings=warnings)
 
 
+def _planned(
+    composition: Composition,
+    arms: Sequence[Arm],
+    workload: Workload,
+    progress: Progress,
+    journal: Journal,
+    begun: float,
+) -> tuple[Composition, Planned]:
+    """The order of work, fixed now and kept, or the one of the study that is resumed; and the protocol behind it."""
+    planned = journal.planned()
+    if planned is None:
+        composition = _within_budget(composition, arms, workload, progress, begun)
+        config = composition.config
+        planned = Planned(_plan(config, arms), config.protocol, tuple(map(journaled_arm, arms)))
+        journal.plan(planned)
+    check_same_arms(planned, arms)
+    return replace(composition, config=replace(composition.config, protocol=planned.protocol)), planned
+
+
 def _plan(config: StudyConfig, arms: Sequence[Arm]) -> Plan:
     names = [arm.name for arm in arms]
     return make_plan(names, names[0], config.scenario, config.protocol, config.seed, usable_cpus())
@@ -242,10 +213,21 @@ def measure(
     config: StudyConfig,
     progress: Progress,
     keep: TrialOver = lambda _trial, _part: None,
+    before: Sequence[Measurement] = (),
 ) -> Measurement:
-    """Measure the plan on the test split, with every probe that is available; ``keep`` is given every trial."""
+    """Measure the plan on the test split, with every probe that is available.
+
+    Args:
+        plan: The order of work.
+        arms: The arms of the plan.
+        workload: Its test split is measured on.
+        config: Protocol and probes.
+        progress: Told how far it is.
+        keep: Given every trial that is over.
+        before: Trials that were measured earlier, as ``keep`` was given them.
+    """
     progress.phase("Measuring")
-    begun = time.monotonic()
+    begun, done = time.monotonic(), len(before)
 
     def report(trial: int, share: float) -> None:
         spent = time.monotonic() - begun
@@ -253,7 +235,7 @@ def measure(
         goal = next((look for look in plan.looks if look > trial), plan.trials)
         share *= plan.trials / goal
         # the first trial's share of the work says little: its workers took their time to start
-        left = spent / share - spent if trial else None
+        left = spent * (1 - share) / (share - done / goal) if trial > done else None
         progress.trial(trial + 1, goal, share, left)
 
     def settled(look: int, measured: Measurement) -> bool:
@@ -262,9 +244,15 @@ def measure(
         progress.notice(f"look {look} of {len(plan.looks)}, after {plan.looks[look - 1]} trials: p50 is {found}")
         return not still
 
+    def with_energy(measured: Measurement) -> Measurement:
+        if hardware.energy_source != "modelled" or config.probes.energy_model is None:
+            return measured
+        return replace(measured, turns=modelled(measured.turns, config.probes.energy_model.watts_per_cpu))
+
     def over(trial: int, part: Measurement) -> None:
+        seen = len(hardware.watch.looks)
         hardware.watch.trial_over(trial)
-        keep(trial, part)
+        keep(trial, replace(with_energy(part), machine_looks=hardware.watch.looks[seen:]))
 
     with started(config.probes) as hardware:
         hardware.watch.before()
@@ -277,13 +265,12 @@ def measure(
             report=report,
             settled=settled,
             trial_over=over,
+            before=before,
         ).run(absent=hardware.absent, energy_source=hardware.energy_source)
-        if hardware.energy_source == "modelled" and config.probes.energy_model is not None:
-            measured = replace(measured, turns=modelled(measured.turns, config.probes.energy_model.watts_per_cpu))
         measured = replace(
-            measured,
+            with_energy(measured),
             complete=measured.complete and hardware.watch.after(),
-            machine_looks=hardware.watch.looks,
+            machine_looks=(*(look for part in before for look in part.machine_looks), *hardware.watch.looks),
             epoch_ns=time.time_ns() - time.perf_counter_ns(),
         )
     for loss in measured.lost:
@@ -300,8 +287,7 @@ def _coordinator(
 
 def _conclude(
     composition: Composition,
-    name: str,
-    created: datetime,
+    heading: Begun,
     workload: Workload,
     arms: Sequence[Arm],
     failed: Sequence[ArmResult],
@@ -320,9 +306,9 @@ def _conclude(
     store_notes = (Notice("cache", note) for note in store.notices)
     step_notes = _step_notices(arms)
     return Study(
-        name=name,
-        created=created.isoformat(timespec="seconds"),
-        version=mlbench.__version__,
+        name=heading.name,
+        created=heading.created,
+        version=__version__,
         config=composition.record,
         overrides=composition.overrides,
         workload=workload.info,
@@ -355,40 +341,3 @@ def _step_notices(arms: Sequence[Arm]) -> list[Notice]:
             if "notice" in step.changed:
                 found.setdefault((step.fingerprint, f"{step.name}: {step.changed['notice']}"), []).append(arm.name)
     return [Notice("step", f"{', '.join(names)}: {text}") for (_, text), names in found.items()]
-
-
-def _exit_code(study: Study, config: StudyConfig) -> ExitCode:
-    if study.status == "interrupted":
-        return ExitCode.INTERRUPTED
-    if study.baseline.status == "failed":
-        return ExitCode.FAILURE
-    if not config.policy.enforce:
-        return ExitCode.DONE
-    codes = {"promote": ExitCode.DONE, "hold": ExitCode.POLICY_NOT_MET, "inconclusive": ExitCode.INCONCLUSIVE}
-    return codes[study.decision.outcome]
-
-
-def _links(tracker: Tracker, runs: OpenStudy, study: Study, delivered: Delivered) -> tuple[str, ...]:
-    """Where to look next: commands that work as they are printed, and the page."""
-    elsewhere = (
-        "" if tracker.experiment == TrackingConfig().experiment else f" --experiment {quote(tracker.experiment)}"
-    )
-    if tracker.location.origin == "tracking.uri" and redact(tracker.location.uri) == tracker.location.uri:
-        elsewhere += f" --tracking-uri {quote(tracker.location.uri)}"
-    lines = [f"mlbench show {quote(study.name)}{elsewhere}", f"mlbench ui {quote(study.name)}{elsewhere}"]
-    with suppress(TrackingError):  # it was there a moment ago, and the commands above say the same
-        lines.append(study_url(tracker, runs.run_id))
-    return (*lines, *delivered.sentences)
-
-
-def _undelivered(runs: OpenStudy, journal: Journal, study: Study, error: MlbenchError, progress: Progress) -> Outcome:
-    """MLflow did not take it: the result is shown all the same, and said to be still here."""
-    with suppress(TrackingError):
-        runs.fail(error)
-    later = f"mlbench sync {runs.run_id}"
-    if journal.is_concluded:
-        progress.notice(f"{error}; nothing is lost: {later} delivers it later")
-    else:
-        progress.notice(f"{error}; and its journal is not complete: what is printed here is kept nowhere else")
-    code = ExitCode.INTERRUPTED if study.status == "interrupted" else ExitCode.FAILURE
-    return Outcome(runs.run_id, study, code, (later,) if journal.is_concluded else (), undelivered=True)

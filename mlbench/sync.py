@@ -106,7 +106,8 @@ def _synced(path: Path, begun: Begun | str, store: Store, tracking_uri: str | No
 
 def _progress(journal: Journal, planned: Planned | None) -> str:
     done = len(journal.trials())
-    return f"{done} of {planned.plan.trials} trials measured" if planned is not None else "ended before it was measured"
+    so_far = f"{done} of {planned.plan.trials} trials" if planned is not None else "nothing"
+    return f"{so_far} measured; mlbench run --resume {journal.path.name} goes on with it"
 
 
 def _arms(planned: Planned, store: Store) -> tuple[dict[str, Arm], list[str]]:
@@ -175,7 +176,10 @@ def _close_abandoned(tracker: Tracker, journal: Journal, say: Callable[[str], No
     if journal.conclusion() is not None:
         say(f"the study {begun.name} was not delivered: mlbench sync {begun.run_id} does it")
     elif tracker.resume_study(begun.run_id).kill("its process ended without a word"):
-        say(f"the study {begun.name} ({begun.run_id}) was left open by a process that is gone: closed as KILLED")
+        say(
+            f"the study {begun.name} was left open by a process that is gone, and is closed as KILLED: "
+            f"mlbench run --resume {begun.run_id} goes on with it"
+        )
 
 
 __all__ = ["Synced", "close_abandoned", "settle", "sync", "tracking_config"]

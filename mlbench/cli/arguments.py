@@ -144,6 +144,7 @@ _VALUED = frozenset(
         "--candidate",
         "--summary",
         "--junit",
+        "--resume",
     }
     | {"--cache-dir", "--older-than", "--max-size"}
 )
@@ -183,6 +184,11 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", "run a study: build, measure, decide, record", epilog=f"{_OVERRIDES}\n{_EXIT_CODES}")
     _study_to_run(run)
     _json(run, "print the decision record as JSON, and nothing else, on standard output")
+    run.add_argument(
+        "--resume",
+        metavar="STUDY",
+        help="go on with a study that ended before its end: run id, or name; see docs/faults.md",
+    )
     run.add_argument("--dry-run", action="store_true", help="check everything and print the plan; run nothing")
 
     _gate(command("gate", "run a study and say for CI whether the candidate is acceptable", epilog=_GATE))

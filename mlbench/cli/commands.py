@@ -23,10 +23,18 @@ if TYPE_CHECKING:
 
 
 def do_run(chosen: argparse.Namespace) -> int:
-    """``mlbench run``: a study, or with ``--dry-run`` its plan."""
+    """``mlbench run``: a study, or with ``--dry-run`` its plan; or one that goes on."""
     from mlbench.compose import compose
 
-    composition = compose([*chosen.overrides, *_tracking_overrides(chosen)], chosen.config_dir)
+    journal = None
+    if chosen.resume is not None:
+        from mlbench.resuming import resume
+
+        if chosen.dry_run:
+            raise InputError("--resume and --dry-run: the plan of a study that is resumed is fixed already")
+        journal, composition = resume(chosen.resume, chosen.overrides, chosen.config_dir, chosen.tracking_uri)
+    else:
+        composition = compose([*chosen.overrides, *_tracking_overrides(chosen)], chosen.config_dir)
     if chosen.dry_run:
         return _dry_run(composition, as_json=chosen.json)
     from mlbench.progress import Progress
@@ -37,7 +45,7 @@ def do_run(chosen: argparse.Namespace) -> int:
     with only_our_output(), Progress() as progress:
         for notice in composition.warnings:
             progress.notice(f"{notice.message} ({notice.action})" if notice.action else notice.message)
-        outcome = run_study(composition, progress, wait=not chosen.no_wait)
+        outcome = run_study(composition, progress, wait=not chosen.no_wait, resume=journal)
     if chosen.json:
         _print_json({"study": outcome.run_id, **to_dict(outcome.study.decision)})
     else:

@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -157,6 +157,19 @@ class Journal:
         self._write(_REST, lambda folder: files.write_measurement(folder, rest))
         self._write(_CONCLUDED, lambda folder: _put_conclusion(folder, conclusion))
 
+    def reopen(self) -> None:
+        """Forget what was concluded, and trials that were not finished: the study goes on.
+
+        Raises:
+            JournalError: It cannot be written.
+        """
+        try:
+            for name in (_CONCLUDED, _DELIVERED, _REST):
+                if self._has(name):
+                    _sealed.discard(self.path / name)
+        except OSError as error:
+            raise JournalError(f"the journal {self.path} cannot be written: {error.strerror or error}") from error
+
     def mark_delivered(self) -> None:
         """Note that MLflow has what was concluded, where the journal is kept because the study can be resumed.
 
@@ -206,13 +219,15 @@ class Journal:
         found = (path.name.removeprefix(_TRIAL) for path in self.path.glob(f"{_TRIAL}*"))
         return tuple(sorted(int(number) for number in found if number.isdecimal()))
 
-    def finished(self, plan: Plan) -> Measurement:
-        """The finished trials of that plan, put together.
-
-        Raises:
-            JournalError: Damaged.
-        """
-        return _together(plan, self._parts(plan))
+    def finished(self, plan: Plan) -> tuple[list[Measurement], list[str]]:
+        """The finished trials of that plan, and a sentence for each that is damaged and has to be measured again."""
+        parts, damaged = [], []
+        for name in self._trial_names():
+            try:
+                parts.append(self._read(name, lambda folder: files.read_measurement(folder, plan)))
+            except JournalError as error:
+                damaged.append(str(error))
+        return parts, damaged
 
     def measurement(self, plan: Plan) -> Measurement:
         """All that was measured when the study was concluded.
@@ -224,8 +239,14 @@ class Journal:
             JournalError: Damaged.
         """
         rest = self._read(_REST, lambda folder: files.read_measurement(folder, plan))
-        whole = _together(plan, [*self._parts(plan), rest])
-        return replace(rest, turns=whole.turns, workers=whole.workers, lost=whole.lost)
+        read = [self._read(name, lambda folder: files.read_measurement(folder, plan)) for name in self._trial_names()]
+        parts = (*read, rest)
+        return replace(
+            rest,
+            turns=tuple(chain.from_iterable(part.turns for part in parts)),
+            workers=tuple(chain.from_iterable(part.workers for part in parts)),
+            lost=tuple(chain.from_iterable(part.lost for part in parts)),
+        )
 
     def conclusion(self) -> Conclusion | None:
         """What was concluded; None where the study ended before.
@@ -253,9 +274,8 @@ class Journal:
     def _has(self, name: str) -> bool:
         return (self.path / name).is_dir()
 
-    def _parts(self, plan: Plan) -> list[Measurement]:
-        read = [f"{_TRIAL}{number:04d}" for number in self.trials()]
-        return [self._read(name, lambda folder: files.read_measurement(folder, plan)) for name in read]
+    def _trial_names(self) -> list[str]:
+        return [f"{_TRIAL}{number:04d}" for number in self.trials()]
 
     def _read(self, name: str, get: Callable[[Path], T]) -> T:
         try:
@@ -275,17 +295,6 @@ def journals(root: Path) -> list[Path]:
 
 def _folder(root: Path) -> Path:
     return root / "studies"
-
-
-def _together(plan: Plan, parts: Iterable[Measurement]) -> Measurement:
-    known = list(parts)
-    return Measurement(
-        plan=plan,
-        turns=tuple(chain.from_iterable(part.turns for part in known)),
-        workers=tuple(chain.from_iterable(part.workers for part in known)),
-        predictions=tuple(chain.from_iterable(part.predictions for part in known)),
-        lost=tuple(chain.from_iterable(part.lost for part in known)),
-    )
 
 
 def _locked(path: Path, *, create: bool) -> int:
@@ -326,7 +335,8 @@ def _get(folder: Path, name: str, kind: type[T]) -> T:
 
 def _put_conclusion(folder: Path, conclusion: Conclusion) -> None:
     _put(folder, _STUDY, conclusion.study)
-    _put(folder, _RECORD, Options(conclusion.log_models, conclusion.registry, tuple(conclusion.example)))
+    options = Options(conclusion.log_models, conclusion.registry, conclusion.concluded, tuple(conclusion.example))
+    _put(folder, _RECORD, options)
     for index, values in enumerate(conclusion.example.values()):
         np.save(folder / f"{index}.npy", values, allow_pickle=False)
 
@@ -334,4 +344,5 @@ def _put_conclusion(folder: Path, conclusion: Conclusion) -> None:
 def _get_conclusion(folder: Path) -> Conclusion:
     options = _get(folder, _RECORD, Options)
     example = {name: np.load(folder / f"{index}.npy", allow_pickle=False) for index, name in enumerate(options.inputs)}
-    return Conclusion(_get(folder, _STUDY, Study), options.log_models, options.registry, example)
+    study = _get(folder, _STUDY, Study)
+    return Conclusion(study, options.log_models, options.registry, options.concluded, example)

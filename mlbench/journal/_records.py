@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from mlbench.config import RegistryConfig
+from mlbench.config import ProtocolConfig, RegistryConfig
 from mlbench.records import SCHEMA_VERSION, Plan, Recipe, Role, RuntimeSettings, Study
 
 
@@ -22,7 +22,6 @@ class Begun:
         experiment: Name of the experiment.
         config: The composed configuration for the record: interpolations as written, credentials masked.
         overrides: As the user wrote them, credentials masked.
-        config_dirs: The user's configuration directories, absolute.
     """
 
     run_id: str
@@ -33,7 +32,6 @@ class Begun:
     experiment: str
     config: dict[str, Any]
     overrides: tuple[str, ...] = ()
-    config_dirs: tuple[str, ...] = ()
     schema: int = SCHEMA_VERSION
 
 
@@ -50,9 +48,10 @@ class JournaledArm:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The order of work, and the arms that could be built for it."""
+    """The order of work, the protocol behind it (a time budget may have changed the configured one), and the arms."""
 
     plan: Plan
+    protocol: ProtocolConfig
     arms: tuple[JournaledArm, ...]
     schema: int = SCHEMA_VERSION
 
@@ -65,12 +64,14 @@ class Conclusion:
         study: The record; no credentials in it.
         log_models: Whether the arms' artifacts are logged as models.
         registry: Where the winner is promoted to; None where nothing is promoted.
+        concluded: When, ISO 8601 with time zone.
         example: A few test items by input name, for the models' input example.
     """
 
     study: Study
     log_models: bool
     registry: RegistryConfig | None
+    concluded: str
     example: dict[str, npt.NDArray[Any]] = field(compare=False)
 
 
@@ -80,5 +81,6 @@ class Options:
 
     log_models: bool
     registry: RegistryConfig | None
+    concluded: str
     inputs: tuple[str, ...]
     schema: int = SCHEMA_VERSION

@@ -14,11 +14,13 @@ AWAKE_SHARE = 0.05  # medians over rounds bear a few disturbed turns, not more
 def overlap(turns: Sequence[Turn]) -> str:
     """The first turn that began before the one before it had ended, as a sentence; nothing where there is none.
 
+    Between two trials no worker is left, and a machine that was started again meanwhile has another clock.
+
     Args:
         turns: In the order in which they were measured.
     """
     for earlier, later in pairwise(turns):
-        if not earlier.start_ns <= earlier.end_ns <= later.start_ns <= later.end_ns:
+        if earlier.trial == later.trial and not earlier.start_ns <= earlier.end_ns <= later.start_ns <= later.end_ns:
             return f"{_place(later)} began before {_place(earlier)} had ended"
     return ""
 

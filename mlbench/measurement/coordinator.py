@@ -75,6 +75,7 @@ class Coordinator:
         report: Told about progress, between rounds only.
         settled: Whether a look ends the measurement; asked only where the plan has looks.
         trial_over: Given every trial when its workers are gone.
+        before: Trials of this plan that were measured earlier, as ``trial_over`` was given them.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Coordinator:
         report: Reporter = lambda _trial, _share: None,
         settled: Settled = lambda _look, _measured: False,
         trial_over: TrialOver = lambda _trial, _part: None,
+        before: Sequence[Measurement] = (),
     ) -> None:
         self._plan = plan
         self._arms = {arm.name: arm for arm in arms}
@@ -109,6 +111,9 @@ class Coordinator:
         self._broken: set[str] = set()
         self._rounds_done = 0
         self._told = 0  # predictions that were handed over with a finished trial
+        self._done: set[int] = set()
+        for part in before:
+            self._take(part)
 
     def run(self, absent: Mapping[str, str] | None = None, energy_source: str = "absent") -> Measurement:
         """Measure every trial of the plan, or as much as there was until an interruption (``complete`` is False).
@@ -123,9 +128,10 @@ class Coordinator:
                 np.save(Path(directory) / f"{index}.npy", array)
             try:
                 for trial in range(self._plan.trials):
-                    for threads in self._plan.thread_counts:
-                        self._generation(trial, threads, directory)
-                    self._trial_over(trial, self._part(trial))
+                    if trial not in self._done:
+                        for threads in self._plan.thread_counts:
+                            self._generation(trial, threads, directory)
+                        self._trial_over(trial, self._part(trial))
                     if self._ends(trial + 1):
                         break
             except KeyboardInterrupt:
@@ -137,8 +143,8 @@ class Coordinator:
     def _measured(self) -> Measurement:
         return Measurement(
             plan=self._plan,
-            turns=tuple(self._turns),
-            workers=tuple(self._workers),
+            turns=tuple(sorted(self._turns, key=lambda turn: turn.trial)),
+            workers=tuple(sorted(self._workers, key=lambda worker: worker.trial)),
             predictions=tuple(self._predictions.values()),
             lost=tuple(self._lost),
             refused=tuple(self._refused.values()),
@@ -180,6 +186,19 @@ class Coordinator:
             if planned.trial == trial and planned.key == condition.key:
                 self._round(planned, condition)
 
+    def _take(self, part: Measurement) -> None:
+        """Go on from a trial that was measured earlier."""
+        self._done |= {turn.trial for turn in part.turns} | {loss.trial for loss in part.lost}
+        self._turns += part.turns
+        self._workers += part.workers
+        self._lost += part.lost
+        for item in part.predictions:
+            self._predictions.setdefault(item.arm, item)
+        self._refused |= {(refusal.arm, refusal.key): refusal for refusal in part.refused}
+        self._told = len(self._predictions)
+        self._broken = {loss.arm for loss in self._lost} - {worker.arm for worker in self._workers}
+        self._rounds_done = sum(planned.trial in self._done for planned in self._plan.schedule)
+
     def _part(self, trial: int) -> Measurement:
         """What was measured in the trial that is just over."""
         told, self._told = self._told, len(self._predictions)
@@ -189,6 +208,7 @@ class Coordinator:
             workers=tuple(worker for worker in self._workers if worker.trial == trial),
             predictions=tuple(self._predictions.values())[told:],
             lost=tuple(loss for loss in self._lost if loss.trial == trial),
+            refused=tuple(self._refused.values()),
         )
 
     def _import(self, trial: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from mlbench.tracking.calls import doing
 from mlbench.tracking.view import all_studies_key, view_key
 
 if TYPE_CHECKING:
@@ -33,9 +34,13 @@ def study_url(tracker: Tracker, run_id: str, port: int = DEFAULT_PORT) -> str:
     """The page that compares the arms of one study: its saved view where there is one, else its arms by latency.
 
     MLflow hides children under their parent, and so draws empty charts, unless the rows are sorted by a metric.
+
+    Raises:
+        TrackingError: MLflow refused.
     """
     page = f"{base_url(tracker, port)}/#/experiments/{tracker.experiment_id}/runs?{_WORKFLOW}&compareRunsMode=CHART"
-    key = view_key(tracker, run_id)
+    with doing("find the study's page"):
+        key = view_key(tracker, run_id)
     if key is not None:
         return f"{page}&viewStateShareKey={key}"
     arms = quote(f"tags.mlflow.parentRunId = '{run_id}'", safe="")

@@ -168,21 +168,28 @@ def alias_version(tracker: Tracker, name: str, alias: str) -> int | None:
         raise
 
 
-def promoted_since(tracker: Tracker, run_id: str, study: Study, config: RegistryConfig) -> int | None:
-    """The version that another study has made champion after this one was measured; None where there is none.
+def promoted_since(tracker: Tracker, run_id: str, study: Study, config: RegistryConfig, moment: str) -> int | None:
+    """The version that another study has made champion since a moment; None where there is none.
+
+    Args:
+        tracker: The store.
+        run_id: The study's run, whose own version does not count.
+        study: Its workload names the registered model where the configuration does not.
+        config: Name of the registered model and the alias.
+        moment: ISO 8601 with time zone.
 
     Raises:
         TrackingError: MLflow refused.
     """
     name = config.model_name or names.default_model_name(study.workload.name)
-    measured = datetime.fromisoformat(study.created).timestamp() + study.wall_seconds
+    since = datetime.fromisoformat(moment).timestamp()
     with doing(f"look for the champion of '{name}'"):
         current = alias_version(tracker, name, config.alias)
         if current is None:
             return None
         version = tracker.client.get_model_version(name, str(current))
     is_own = version.tags.get(names.RUN) == run_id
-    return current if not is_own and version.creation_timestamp / 1000 > measured else None
+    return current if not is_own and version.creation_timestamp / 1000 > since else None
 
 
 # ---------------------------------------------------------------------------------------------------------------------

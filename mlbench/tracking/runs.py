@@ -77,6 +77,31 @@ class OpenStudy:
             return str(error)
         return ""
 
+    def reopen(self, *, anew: bool) -> None:
+        """Let the study go on: its runs are RUNNING again, and no result of before is shown.
+
+        Args:
+            anew: What was published for the arms is replaced by new runs: a metric that was logged cannot be changed.
+
+        Raises:
+            TrackingError: MLflow refused.
+        """
+        client = self.tracker.client
+        with doing("open the study's run again"):
+            for arm in list(self.arms.values()) if anew else []:
+                for model in client.search_logged_models(
+                    [self.tracker.experiment_id], filter_string=f"source_run_id = '{arm.run_id}'"
+                ):
+                    client.delete_logged_model(model.model_id)
+                client.delete_run(arm.run_id)
+                del self.arms[arm.name]
+            for run_id in (self.run_id, *(arm.run_id for arm in self.arms.values())):
+                tags = client.get_run(run_id).data.tags
+                for tag in (names.DECISION, names.WINNER, names.ERROR):
+                    if tag in tags:
+                        client.delete_tag(run_id, tag)
+                client.update_run(run_id, status=_RUNNING)
+
     def finish(self) -> None:
         """End the study's run as FINISHED; its arms must have ended."""
         with doing("end the study's run"):

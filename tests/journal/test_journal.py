@@ -5,7 +5,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from measured import ARMS, make_plan, make_recipe, measurements, ordered, part
 
-from mlbench.config import RegistryConfig
+from mlbench.config import ProtocolConfig, RegistryConfig
 from mlbench.errors import InputError
 from mlbench.journal import (
     Begun,
@@ -41,6 +40,7 @@ RUN = "0123456789abcdef0123456789abcdef"
 BEGUN = Begun(RUN, "mine", "2026-01-01T00:00:00+00:00", "0.1", "http://***@host:5000", "mlbench", {"a": [1, None]})
 PLANNED = Planned(
     make_plan(),
+    ProtocolConfig(trials=3),
     tuple(JournaledArm(name, "variant", make_recipe(name), RuntimeSettings(threads=2), "d" * 64) for name in ARMS),
 )
 SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -61,7 +61,9 @@ def make_conclusion() -> Conclusion:
         decision=Decision("hold", None, "Keep baseline.", ()),
         noise=Noise("quiet"),
     )
-    return Conclusion(study, log_models=True, registry=RegistryConfig(alias="edge"), example={"x": np.eye(2)})
+    return Conclusion(
+        study, log_models=True, registry=RegistryConfig(alias="edge"), concluded=BEGUN.created, example={"x": np.eye(2)}
+    )
 
 
 @pytest.fixture
@@ -95,12 +97,25 @@ def test_every_measurement_comes_back_whole(measured: Measurement, refused: set[
         assert ordered(journal.measurement(measured.plan)) == ordered(measured)
 
 
-def test_finished_trials_come_back_before_the_end(journal: Journal) -> None:
+def test_finished_trials_come_back_before_the_end_and_damaged_ones_are_named(journal: Journal) -> None:
     measured = make_measured()
-    for trial in (0, 2):
+    for trial in (0, 1, 2):
         journal.trial(trial, part(measured, trial))
-    expected = replace(measured, turns=tuple(turn for turn in measured.turns if turn.trial != 1), workers=())
-    assert [turn.trial for turn in journal.finished(measured.plan).turns] == [turn.trial for turn in expected.turns]
+    spoil_change(journal.path / "trial-0001" / "a.b" / "workers.json")
+    parts, damaged = journal.finished(measured.plan)
+    assert [[turn.trial for turn in item.turns] for item in parts] == [[0] * len(ARMS), [2] * len(ARMS)]
+    assert len(damaged) == 1
+    assert damaged[0].endswith("is damaged: trial-0001/a.b/workers.json has changed")
+
+
+def test_a_study_that_goes_on_forgets_how_it_ended(journal: Journal) -> None:
+    measured = make_measured()
+    journal.trial(0, part(measured, 0))
+    journal.conclude(make_conclusion(), measured)
+    journal.mark_delivered()
+    journal.reopen()
+    assert (journal.is_concluded, journal.is_delivered, journal.trials()) == (False, False, (0,))
+    assert not (journal.path / "rest").exists()
 
 
 def test_a_conclusion_comes_back(journal: Journal) -> None:
@@ -200,7 +215,7 @@ def test_a_full_disk_leaves_what_was_written_whole(journal: Journal, monkeypatch
             journal.trial(number, part(measured, number))
     monkeypatch.undo()
     assert journal.trials() == (0,)
-    assert len(journal.finished(measured.plan).turns) == len(ARMS)
+    assert len(journal.finished(measured.plan)[0][0].turns) == len(ARMS)
     assert not [path for path in journal.path.iterdir() if path.name.startswith(".")]
 
 

@@ -32,6 +32,12 @@ def test_turns_one_after_the_other_are_in_order() -> None:
     assert notices(turns()) == []
 
 
+def test_the_clock_may_start_anew_between_two_trials() -> None:
+    first, second = turns(4), [replace(turn, trial=1) for turn in turns(4)]
+    assert overlap([*first, *second]) == ""
+    assert overlap([*first, *turns(4)]) != ""
+
+
 @pytest.mark.parametrize(
     ("which", "change"),
     [

@@ -55,6 +55,7 @@ class Bench:
         plan: Plan = PLAN,
         settled: Any = lambda _look, _measured: False,
         trial_over: Any = lambda _trial, _part: None,
+        before: Any = (),
     ) -> Measurement:
         return Coordinator(
             plan,
@@ -66,6 +67,7 @@ class Bench:
             report=lambda trial, share: self.progress.append((trial, share)),
             settled=settled,
             trial_over=trial_over,
+            before=before,
         ).run()
 
 
@@ -227,6 +229,42 @@ def test_every_trial_is_handed_over_when_its_workers_are_gone() -> None:
         assert sum((getattr(part, name) for part in parts), ()) == getattr(measurement, name)
     assert [len(part.predictions) for part in parts] == [3, 0, 0]
     assert [[loss.arm for loss in part.lost] for part in parts] == [[], ["b"], []]
+
+
+@pytest.mark.parametrize("kept", [(0,), (0, 1), (1,), (0, 2), (0, 1, 2), ()])
+def test_trials_that_were_measured_before_are_not_measured_again(kept: tuple[int, ...]) -> None:
+    whole = Bench()
+    parts: dict[int, Measurement] = {}
+    expected = whole.run(trial_over=parts.__setitem__)
+    bench = Bench()
+    handed: list[int] = []
+    measurement = bench.run(
+        before=[parts[trial] for trial in kept], trial_over=lambda trial, _part: handed.append(trial)
+    )
+    assert handed == [trial for trial in range(3) if trial not in kept]
+    assert len(bench.handles) == 3 * len(handed)
+
+    def order(measured: Measurement) -> list[tuple[Any, ...]]:
+        return [(turn.trial, turn.batch_size, turn.round, turn.position, turn.arm) for turn in measured.turns]
+
+    assert order(measurement) == order(expected)
+    assert [(item.trial, item.arm) for item in measurement.workers] == [(i.trial, i.arm) for i in expected.workers]
+    assert [item.arm for item in measurement.predictions] == ["baseline", "a", "b"]
+    assert measurement.complete
+    if handed:
+        assert bench.progress[-1][1] == 1.0
+        assert bench.progress[0][1] > len(kept) / 3
+
+
+def test_an_arm_that_never_worked_is_not_tried_when_the_study_goes_on() -> None:
+    first = Bench()
+    first.spoil = {("a", 0): {"load": "the file is corrupt"}}
+    parts: dict[int, Measurement] = {}
+    first.run(trial_over=parts.__setitem__)
+    bench = Bench()
+    measurement = bench.run(before=[parts[0]])
+    assert "a" not in {handle.arm.name for handle in bench.handles}
+    assert [(loss.arm, loss.trial) for loss in measurement.lost] == [("a", 0)]
 
 
 def test_a_trial_that_was_interrupted_is_not_handed_over() -> None:

@@ -225,7 +225,7 @@ def stub(monkeypatch, artifacts):
 
     seen = []
 
-    def run_study(composition, progress, *, wait):
+    def run_study(composition, progress, *, wait, resume):
         seen.append(composition)
         progress.phase("working")
         sys.stdout.write("library words\n")

@@ -176,3 +176,31 @@ def test_long_texts_are_cut_visibly(runs):
     assert run(runs).data.tags["long"] == clip("x" * 9000, 8000)
     assert run(runs).data.tags["long"].endswith(" ...")
     assert len(run(runs).data.params["long"]) == 6000
+
+
+class TestReopened:
+    def test_runs_that_ended_go_on_and_show_no_result(self, tracker):
+        runs = tracker.open_study("s", {}, [])
+        arm = runs.open_arm("baseline", "baseline")
+        runs.kill()
+        tracker.client.set_tag(runs.run_id, "mlbench.decision", "inconclusive")
+        again = tracker.resume_study(runs.run_id)
+        again.reopen(anew=False)
+        assert again.arms == {"baseline": arm}
+        for run_id in (runs.run_id, arm.run_id):
+            run = tracker.client.get_run(run_id)
+            assert run.info.status == "RUNNING"
+            assert not {"mlbench.error", "mlbench.decision"} & set(run.data.tags)
+
+    def test_what_was_published_for_the_arms_is_replaced_by_new_runs(self, tracker):
+        runs = tracker.open_study("s", {}, [])
+        arm = runs.open_arm("baseline", "baseline")
+        tracker.client.log_metric(arm.run_id, "latency/p50_ms", 1.0)
+        tracker.client.create_logged_model(tracker.experiment_id, name="m", source_run_id=arm.run_id)
+        again = tracker.resume_study(runs.run_id)
+        again.reopen(anew=True)
+        assert again.arms == {}
+        assert tracker.client.search_logged_models([tracker.experiment_id]) == []
+        fresh = again.open_arm("baseline", "baseline")
+        assert tracker.resume_study(runs.run_id).arms == {"baseline": fresh}
+        assert tracker.client.get_run(fresh.run_id).data.metrics == {}
