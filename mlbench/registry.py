@@ -88,6 +88,13 @@ _BUILTIN: tuple[Entry, ...] = (
         ("onnx", "onnxruntime"),
     ),
     _builtin(
+        "model",
+        "huggingface",
+        "mlbench.workloads.huggingface_model:HuggingFaceModel",
+        "a Hugging Face text model with its tokenizer, by hub id, folder or package",
+        ("torch", "transformers"),
+    ),
+    _builtin(
         "dataset",
         "digits",
         "mlbench.workloads.datasets:Digits",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,7 @@ class RawData:
         splits: ``train``, ``validation`` or ``test`` for every item, where the source says; shape (items,).
         columns: Columns or arrays of the source with their types, for the record.
         sequences: Names of the inputs whose second axis is the length of a sequence, which models take at any size.
+        notes: What the reader of the report should know.
     """
 
     inputs: dict[str, npt.NDArray[Any]] = field(compare=False)
@@ -54,6 +55,7 @@ class RawData:
     splits: npt.NDArray[np.str_] | None = field(default=None, compare=False)
     columns: dict[str, str] = field(default_factory=dict)
     sequences: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +105,24 @@ class ModelSource(Protocol):
         ...
 
 
+@runtime_checkable
+class EncodingSource(Protocol):
+    """A source of models that take something else than the data as it is, such as token ids for text."""
+
+    def encode(self, config: ModelConfig, raw: RawData, classes: tuple[str, ...] | None, task: str) -> RawData:
+        """The data as the model takes it.
+
+        Raises:
+            InputError: The data is not what the model can take.
+        """
+        ...
+
+
 __all__ = [
     "Data",
     "DataConfig",
     "DatasetSource",
+    "EncodingSource",
     "ModelSource",
     "Path",
     "Progress",

@@ -51,7 +51,7 @@ def raw_data(
     """The table as inputs and labels.
 
     Numbers become one column of an input, (items, 1), lists of equal length a row of it, (items, n); text stays text,
-    (items,), for models that have a tokenizer.
+    and lists of words stay lists, (items,), for models that have a tokenizer.
 
     Args:
         table: Columns of equal length by name; cells may be text, numbers, or lists.
@@ -110,6 +110,8 @@ def _input(table: Mapping[str, Column], columns: tuple[str, ...], source: str) -
         column = table[columns[0]]
         if _is_text(column):
             return _texts(column, columns[0], source)
+        if _is_words(column):
+            return column
         found = _numbers(column, columns[0], source)
         return found[:, None] if found.ndim == 1 else found
     parts = [_numbers(table[name], name, source) for name in columns]
@@ -122,6 +124,13 @@ def _is_text(column: Column) -> bool:
     if column.dtype.kind == "O":
         return any(isinstance(cell, str) for cell in column)
     return column.dtype.kind == "U" and _parsed(column) is None and bool((np.char.strip(column) != "").any())
+
+
+def _is_words(column: Column) -> bool:
+    """Whether the cells are lists of words, as for labels of tokens."""
+    return column.dtype.kind == "O" and all(
+        isinstance(cell, (list, tuple)) and len(cell) and all(isinstance(word, str) for word in cell) for cell in column
+    )
 
 
 def _texts(column: Column, name: str, source: str) -> npt.NDArray[np.str_]:

@@ -8,7 +8,7 @@ from mlbench.config import WorkloadConfig
 from mlbench.errors import InputError
 from mlbench.records import WorkloadInfo
 from mlbench.registry import Kind, find, load
-from mlbench.workloads import Data, Progress, Workload
+from mlbench.workloads import Data, EncodingSource, Progress, Workload
 from mlbench.workloads.splits import check_data, make_data
 from mlbench.workloads.torch_factory import ArtifactStore
 
@@ -39,7 +39,12 @@ def read_data(config: WorkloadConfig) -> Data:
     Raises:
         InputError: The data cannot be read or is not fit; the sentence names the key or file.
     """
-    return make_data(config.data, config.task)
+    source = load("model", config.model.source)()
+    if not isinstance(source, EncodingSource):
+        return make_data(config.data, config.task)
+    return make_data(
+        config.data, config.task, lambda raw: source.encode(config.model, raw, config.data.classes, config.task)
+    )
 
 
 def prepare(config: WorkloadConfig, store: ArtifactStore, progress: Progress, data: Data | None = None) -> Workload:

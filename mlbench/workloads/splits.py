@@ -74,7 +74,7 @@ def make_data(config: DataConfig, task: str = "classification", encode: Encode |
         for name, rows in parts.items()
     }
     counts = {name: class_counts(split.labels, kind, classes) for name, split in splits.items()}
-    notes += [*_twins(splits), *_balance(counts, classes)]
+    notes += [*raw.notes, *_twins(splits), *_balance(counts, classes)]
     info = DataInfo(
         source=raw.source,
         digest=_digest(inputs, labels, classes, parts),

@@ -1,0 +1,329 @@
+"""Hugging Face models for text, by hub id, from a folder or out of an installed package, tokenizer included."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge
+
+from mlbench.config import ModelConfig
+from mlbench.errors import InputError, MlbenchError
+from mlbench.records import Artifact, LabelKind
+from mlbench.workloads import Data, Progress, RawData, Split
+from mlbench.workloads.labels import read_labels
+from mlbench.workloads.options import parse, problems
+from mlbench.workloads.outputs import misfit, specs
+from mlbench.workloads.texts import Padding, Tokenizing, tokenize
+from mlbench.workloads.torch_factory import ArtifactStore
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_WHERE = "workload.model"
+_PACKAGE = "package:"
+_FACTORIES = "mlbench.workloads.encoders"
+_VERSION = 1
+_PROBE_ROWS = 2
+_LONGEST = 1 << 20  # tokenizers without a limit say so by a much larger number
+_STRENGTH = 10.0  # inverse regularisation of the classifier that is fitted on the vectors
+_WEIGHTS = ("*.safetensors", "*.bin")
+
+
+@dataclass(frozen=True, slots=True)
+class HuggingFaceOptions:
+    """How the model is used.
+
+    Attributes:
+        head: ``own``: the model's own classifier; ``fitted``: a linear classifier, fitted here on the vectors of the
+            training split and then part of the model. Embeddings have none.
+        pooling: How token vectors become one: their mean over real tokens, or the first token's.
+        normalize: Vectors of length 1.
+        max_length: Longer texts are cut to so many tokens; None is as many as the model takes.
+        padding: ``longest``: all to the longest text of the data; ``fixed``: all to ``max_length``.
+        revision: Commit, tag or branch on the hub.
+    """
+
+    head: Literal["own", "fitted"] = "own"
+    pooling: Literal["mean", "cls"] = "mean"
+    normalize: bool = True
+    max_length: Annotated[int, Ge(2)] | None = None
+    padding: Padding = "longest"
+    revision: str | None = None
+
+
+class HuggingFaceModel:
+    """``path`` is a hub id, a folder, or ``package:NAME/FOLDER`` inside an installed package.
+
+    The tokenizer is the model's own. Code that comes with a model is never run.
+    """
+
+    format = "torch_module"
+
+    def check(self, config: ModelConfig) -> list[str]:
+        """Problems of the configuration, as sentences; imports nothing, reads no weights, asks no hub."""
+        found = [
+            f"{_WHERE}.{name} is for other sources; a Hugging Face model is named by 'path'"
+            for name in ("factory", "weights", "train")
+            if getattr(config, name) is not None
+        ]
+        found += problems(HuggingFaceOptions, config.options, f"{_WHERE}.options")
+        if config.path is None:
+            return [*found, f"{_WHERE}.path is missing; it names the model: a hub id, or a folder"]
+        try:
+            place = locate(config.path)
+        except InputError as error:
+            return [*found, *error.problems]
+        if Path(place).is_dir() and not (Path(place) / "config.json").is_file():
+            found.append(f"{_WHERE}.path: the folder {place} has no config.json, so it is no Hugging Face model")
+        elif not Path(place).is_dir() and place.startswith((".", "/", "~")):
+            found.append(f"{_WHERE}.path: {place} does not exist")
+        return found
+
+    def encode(self, config: ModelConfig, raw: RawData, classes: tuple[str, ...] | None, task: str) -> RawData:
+        """The data with token ids in place of text, and labels in the order of the model's own classes.
+
+        Raises:
+            InputError: The tokenizer cannot be had or does not fit the model, or the data has no text.
+        """
+        options: HuggingFaceOptions = parse(HuggingFaceOptions, config.options, f"{_WHERE}.options")
+        assert config.path is not None  # checked before
+        place = locate(config.path)
+        model_config, tokenizer = _loaded("AutoConfig", place, options), _loaded("AutoTokenizer", place, options)
+        most = min(tokenizer.model_max_length, getattr(model_config, "max_position_embeddings", None) or _LONGEST)
+        if options.max_length is not None and options.max_length > most:
+            raise InputError(
+                f"{_WHERE}.options.max_length: {options.max_length} is more than the {most} tokens that {config.path} "
+                "takes"
+            )
+        names = () if options.head == "fitted" or task == "embedding" else _class_names(model_config)
+        how = Tokenizing(options.max_length or most, options.padding, config.path)
+        encoded = tokenize(raw, tokenizer, how, classes or names)
+        highest = int(encoded.inputs["input_ids"].max())
+        if highest >= model_config.vocab_size:
+            raise InputError(
+                f"{_WHERE}.path: the tokenizer of {config.path} does not fit the model: it gives token {highest}, but "
+                f"the model knows {model_config.vocab_size}"
+            )
+        if not names or classes is not None:
+            return encoded
+        kind: LabelKind = "token" if task == "token_classification" else "class"
+        known, _ = read_labels(encoded, kind, names if encoded.labels.dtype.kind == "U" else None)
+        return replace(encoded, labels=known, classes=names) if kind == "class" else replace(encoded, classes=names)
+
+    def build(self, config: ModelConfig, data: Data, store: ArtifactStore, progress: Progress) -> Artifact:
+        """The model as a ``torch_module`` artifact.
+
+        Raises:
+            InputError: The model cannot be had, has no head for the task, or does not fit the data.
+        """
+        found = self.check(config)
+        if found or config.path is None:
+            raise InputError(found)
+        options: HuggingFaceOptions = parse(HuggingFaceOptions, config.options, f"{_WHERE}.options")
+        place = locate(config.path)
+        folder = _downloaded(place, options, progress)
+        key: dict[str, Any] = {
+            "kind": "model",
+            "source": "huggingface",
+            "version": _VERSION,
+            "weights": _digest(folder),
+            "options": {name: getattr(options, name) for name in ("head", "pooling", "normalize")},
+            "inputs": [asdict(spec) for spec in data.info.inputs],
+            "classes": len(data.info.classes),
+            "task": data.train.task,
+            "libraries": {name: version(name) for name in ("torch", "transformers")},
+        }
+        if options.head == "fitted":
+            key["data"] = data.info.digest
+        return store.build(key, lambda out: _make(str(folder), options, data, out, progress), progress)
+
+
+def locate(path: str) -> str:
+    """A hub id as it is, or the folder that is meant.
+
+    Raises:
+        InputError: A package is not installed, or has no such folder.
+    """
+    if not path.startswith(_PACKAGE):
+        return str(Path(path).expanduser()) if Path(path).expanduser().is_dir() else path
+    name, _, inner = path.removeprefix(_PACKAGE).partition("/")
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise InputError(f"{_WHERE}.path: the package '{name}' is not installed: pip install {name.replace('_', '-')}")
+    folder = Path(spec.origin).parent / inner
+    if not folder.is_dir():
+        raise InputError(f"{_WHERE}.path: the package '{name}' has no folder '{inner}'")
+    return str(folder)
+
+
+def _loaded(auto: str, place: str, options: HuggingFaceOptions) -> Any:
+    """What transformers makes of a folder or hub id."""
+    try:
+        with _quietly():
+            import transformers
+
+            return getattr(transformers, auto).from_pretrained(
+                place, revision=options.revision or "main", trust_remote_code=False
+            )
+    except Exception as error:  # the library and the hub raise what they like
+        reason = next(iter(str(error).strip().splitlines()), "")
+        raise InputError(f"{_WHERE}.path: {place} cannot be loaded: {type(error).__name__}: {reason}") from error
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the warnings of libraries that transformers imports besides, where they are installed."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _class_names(config: Any) -> tuple[str, ...]:
+    labels = config.id2label or {}
+    return tuple(str(labels[index]) for index in sorted(labels))
+
+
+def _downloaded(place: str, options: HuggingFaceOptions, progress: Progress) -> Path:
+    """The model's folder; one on the hub is fetched into the library's own cache."""
+    if Path(place).is_dir():
+        return Path(place)
+    from huggingface_hub import snapshot_download
+
+    progress(f"downloading {place}")
+    try:
+        return Path(snapshot_download(place, revision=options.revision, allow_patterns=["*.json", "*.txt", *_WEIGHTS]))
+    except Exception as error:  # as above
+        reason = next(iter(str(error).strip().splitlines()), "")
+        raise InputError(f"{_WHERE}.path: {place} cannot be downloaded: {type(error).__name__}: {reason}") from error
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 over configuration and weights."""
+    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    for pattern in _WEIGHTS:
+        for path in sorted(folder.glob(pattern)):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the module
+
+
+def _make(place: str, options: HuggingFaceOptions, data: Data, out: Path, progress: Progress) -> Artifact:
+    from mlbench.runtimes.torch_module import WEIGHTS, save_module
+    from mlbench.workloads.training import call
+
+    vectors = data.train.task == "embedding" or options.head == "fitted"
+    make = _encoder if vectors else _classifier
+    module, factory, args = make(place, options, data, progress)
+    try:
+        results = call(module, {name: array[:_PROBE_ROWS] for name, array in data.validation.inputs.items()})
+        reason = misfit(results[0].shape, _PROBE_ROWS, data)
+        if reason is not None:
+            raise InputError(f"{_WHERE}: {reason}")
+        meta = save_module(module, out, factory, args)
+    except MlbenchError as error:
+        raise error if isinstance(error, InputError) else InputError(f"{_WHERE}: {error}") from error
+    return Artifact(
+        digest="",
+        format=HuggingFaceModel.format,
+        path=str(out),
+        entry=WEIGHTS,
+        inputs=data.info.inputs,
+        outputs=specs([(result.dtype.name, result.shape) for result in results], data.train.task),
+        size_bytes=0,
+        meta={**meta, "parameters": sum(parameter.numel() for parameter in module.parameters())},
+    )
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """The configuration as plain values, without what belongs to the folder it came from."""
+    import json
+
+    values: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
+    return {key: value for key, value in values.items() if not key.startswith("_") and key != "transformers_version"}
+
+
+def _encoder(
+    place: str, options: HuggingFaceOptions, data: Data, progress: Progress
+) -> tuple[nn.Module, str, dict[str, Any]]:
+    from mlbench.workloads.encoders import Encoder, encoder, pooler_free
+
+    model = pooler_free(_loaded("AutoModel", place, options))
+    args: dict[str, Any] = {"config": _plain(model.config), "pooling": options.pooling, "normalize": options.normalize}
+    plain = encoder(**args)
+    assert isinstance(plain, Encoder)
+    plain.model.load_state_dict(model.state_dict())
+    plain.eval()
+    factory = f"{_FACTORIES}:encoder"
+    if data.train.task == "embedding" or options.head == "own":
+        return plain, factory, args
+    if data.train.task not in ("classification", "binary"):
+        raise InputError(f"{_WHERE}.options.head: a classifier is not fitted for the task '{data.train.task}'")
+    args["classes"] = len(data.info.classes)
+    module = encoder(**args)
+    assert isinstance(module, Encoder)
+    module.model.load_state_dict(plain.model.state_dict())
+    _fit_head(module.eval(), plain, data.train, progress)
+    return module, factory, args
+
+
+def _fit_head(module: Any, plain: nn.Module, train: Split, progress: Progress) -> None:
+    """Put a logistic regression on the training split's vectors into the module's head."""
+    import torch
+    from sklearn.linear_model import LogisticRegression
+
+    from mlbench.workloads.training import call, deterministic
+
+    progress(f"fitting a classifier on the vectors of {len(train)} texts")
+    with deterministic(0, strict=False):
+        vectors = call(plain, train.inputs, batch_size=64)[0]
+    fitted = LogisticRegression(C=_STRENGTH, max_iter=2000).fit(vectors, train.labels)
+    weights, bias = fitted.coef_, fitted.intercept_
+    if len(weights) == 1:  # two classes have one row, for the second
+        weights, bias = np.vstack([np.zeros_like(weights), weights]), np.concatenate([np.zeros(1), bias])
+    rows, offsets = np.zeros(module.head.weight.shape), np.full(module.head.bias.shape, bias.min() - 100.0)
+    rows[fitted.classes_], offsets[fitted.classes_] = weights, bias  # a class without items is never answered
+    with torch.no_grad():
+        module.head.weight.copy_(torch.from_numpy(rows))
+        module.head.bias.copy_(torch.from_numpy(offsets))
+
+
+def _classifier(
+    place: str,
+    options: HuggingFaceOptions,
+    data: Data,
+    progress: Progress,  # noqa: ARG001 - as the other maker
+) -> tuple[nn.Module, str, dict[str, Any]]:
+    from mlbench.workloads.encoders import Classifier, classifier
+
+    kind = "token" if data.train.task == "token_classification" else "sequence"
+    wanted = {"token": "ForTokenClassification", "sequence": "ForSequenceClassification"}[kind]
+    config = _loaded("AutoConfig", place, options)
+    architectures = config.architectures or []
+    if not any(name.endswith(wanted) for name in architectures):
+        advice = f"; {_WHERE}.options.head=fitted fits one on the training split" if kind == "sequence" else ""
+        raise InputError(
+            f"{_WHERE}.path: {place} is {', '.join(architectures) or 'of no stated architecture'}, which has no head "
+            f"for the task '{data.train.task}'{advice}"
+        )
+    model = _loaded(f"AutoModel{wanted}", place, options)
+    args: dict[str, Any] = {"config": _plain(model.config), "kind": kind}
+    module = classifier(**args)
+    assert isinstance(module, Classifier)
+    module.model.load_state_dict(model.state_dict())
+    return module.eval(), f"{_FACTORIES}:classifier", args
