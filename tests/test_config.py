@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mlbench import config, registry, schema, tree
 from mlbench.runtimes import onnx_runtime, openvino_runtime, torch_runtime
+from mlbench.workloads.huggingface_model import HuggingFaceOptions
 from mlbench.workloads.onnx_file import OnnxOptions
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +68,8 @@ def test_every_option_of_a_runtime_is_documented(module: Any) -> None:
 
 
 def test_every_option_of_a_model_is_documented() -> None:
-    assert rows("### onnx") == of(OnnxOptions)
+    assert rows("### ONNX file") == of(OnnxOptions)
+    assert rows("### Hugging Face model") == of(HuggingFaceOptions)
 
 
 def test_every_packaged_file_is_documented() -> None:
