@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from measured import ARMS, make_plan, make_recipe, measurements, ordered, part
+from journaled import ARMS, make_plan, make_recipe, measurements, ordered, part
 
 from mlbench.config import ProtocolConfig, RegistryConfig
 from mlbench.errors import InputError
