@@ -150,6 +150,12 @@ _GPU: tuple[tuple[str, str, str, Reduce], ...] = (
 )
 
 
+_GPU_REASONS = {
+    "gpu_allocated_peak_mib": _FROM_TORCH,
+    "gpu_memory_mib": "NVML does not list the worker's process with its memory (in a container it has another number)",
+}
+
+
 def _gpu(found: Found, arm: Arm, headline: Trials, largest: Trials) -> None:
     """Figures of the GPU at the ends of turns; none for an arm that does not run on it."""
     if arm.settings.device == "cpu":
@@ -157,8 +163,7 @@ def _gpu(found: Found, arm: Arm, headline: Trials, largest: Trials) -> None:
         found.absent |= dict.fromkeys((*names, "gpu/throttled_pct", "gpu/call_ms"), "this arm runs on the CPU")
         return
     for metric, figure, unit, reduce in _GPU:
-        reason = _FROM_TORCH if figure == "gpu_allocated_peak_mib" else _NOT_IN_EVERY_TRIAL
-        found.add(metric, unit, _reduced(largest, _read(figure), reduce), reason)
+        found.add(metric, unit, _reduced(largest, _read(figure), reduce), _GPU_REASONS.get(figure, _NOT_IN_EVERY_TRIAL))
     found.add("gpu/call_ms", "ms", _median(headline, _read("gpu_call_ms")), _FROM_TORCH)
     slowed = _reduced(largest, _slowed, _MEAN)
     found.add("gpu/throttled_pct", "%", [None if share is None else 100.0 * share for share in slowed])
@@ -179,9 +184,7 @@ def _energy(found: Found, arm: Arm, headline: Trials) -> None:
     An arm's energy is that of the processor, and of the GPU where it runs on it: without either counter it is absent.
     """
     source, figures = _energy_figures(arm, headline)
-    items = [
-        sum((len(turn.timed_ns) + len(turn.discarded_ns)) * turn.batch_size for turn in turns) for turns in headline
-    ]
+    items = [sum(_calls(turn) * turn.batch_size for turn in turns) for turns in headline]
     joules = [_reduced(headline, _read(figure), sum) for figure in figures]
     per_trial = [
         None if any(part is None for part in parts) or not parts else sum(part or 0.0 for part in parts) / count
@@ -191,6 +194,11 @@ def _energy(found: Found, arm: Arm, headline: Trials) -> None:
     if ENERGY in found.metrics:
         found.metrics[ENERGY] = replace(found.metrics[ENERGY], method=f"{source}; {found.metrics[ENERGY].method}")
     found.tags[ENERGY_TAG] = source.partition(" ")[0] if ENERGY in found.metrics else "absent"
+
+
+def _calls(turn: Turn) -> int:
+    """Calls between the readings before and after a turn: on a device one more is made after the timed ones."""
+    return len(turn.timed_ns) + len(turn.discarded_ns) + ("gpu_call_ms" in turn.hardware)
 
 
 def _energy_figures(arm: Arm, trials: Trials) -> tuple[str, tuple[str, ...]]:

@@ -40,6 +40,15 @@ def judge(turns: Sequence[Turn], cpus: int, looks: Sequence[MachineLook] = ()) -
     return Noise(level, tuple(evidence), (*before, during, *after))
 
 
+def early(looks: Sequence[MachineLook], cpus: int) -> str:
+    """What to tell whoever starts a measurement on a machine that is busy already; nothing where it is quiet."""
+    loud = [moment for moment in (_around(look, cpus) for look in looks) if moment.level != "quiet"]
+    if not loud:
+        return ""
+    found = f"the machine is {loud[-1].level} before the first turn ({', '.join(loud[-1].evidence)})"
+    return f"{found}; stop other work, or expect no clear answer"
+
+
 def notice(noise: Noise) -> Notice | None:
     """What to tell the reader about a machine that was not quiet."""
     if noise.level == "quiet":

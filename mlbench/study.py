@@ -256,6 +256,9 @@ def measure(
 
     with started(config.probes) as hardware:
         hardware.watch.before()
+        loud = machine_noise.early(hardware.watch.looks, len(os.sched_getaffinity(0)))
+        if loud:
+            progress.notice(loud)
         measured = _coordinator(
             plan,
             arms,

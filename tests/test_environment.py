@@ -29,3 +29,14 @@ def test_unreadable_files_leave_their_facts_out(tmp_path: Path) -> None:
 def test_reads_an_arm_cpu_too(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nFeatures\t: fp asimd sve i8mm\n")
     assert environment(tmp_path, tmp_path)["cpu.instructions"] == "asimd sve i8mm"
+
+
+def test_limits_of_a_container_are_facts_and_bound_what_is_usable(tmp_path: Path) -> None:
+    group = tmp_path / "fs" / "cgroup"
+    group.mkdir(parents=True)
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self" / "cgroup").write_text("0::/\n")
+    (group / "cpu.max").write_text("50000 100000\n")
+    (group / "memory.max").write_text(f"{768 << 20}\n")
+    facts = environment(tmp_path, tmp_path)
+    assert (facts["cgroup.cpu_max"], facts["cgroup.memory_max"], facts["cpu.usable"]) == ("0.5 CPUs", "768 MiB", "1")

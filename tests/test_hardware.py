@@ -122,6 +122,12 @@ def test_gpu_figures_are_averaged_and_memory_is_the_peak() -> None:
     assert {"gpu/utilization_pct", "gpu/throttled_pct", "gpu/temperature_c"} <= set(absent)
 
 
+def test_what_a_gpu_arm_lacks_has_a_reason_of_its_own() -> None:
+    _, absent = found([turn()], arm=ON_GPU)
+    assert "container" in absent["memory/gpu_peak_mib"]
+    assert absent["gpu/call_ms"] == absent["memory/gpu_allocated_peak_mib"] == "only torch on a GPU tells it"
+
+
 def test_slow_downs_of_the_gpu_are_a_share_of_turns_and_a_tag_in_words() -> None:
     capped, idle = FIGURES | {"gpu_throttle_reasons": 0x04}, FIGURES | {"gpu_throttle_reasons": 0x01}
     hot = FIGURES | {"gpu_throttle_reasons": 0x40}
@@ -143,6 +149,7 @@ def test_an_arm_on_the_cpu_has_no_figures_of_the_gpu_beside_it() -> None:
         (ARM, {"energy_rapl_j": 0.6, "energy_nvml_j": 5.0}, 0.6, "rapl"),  # the GPU idles beside it
         (ON_GPU, {"energy_rapl_j": 0.6, "energy_nvml_j": 5.0}, 5.6, "rapl+nvml"),
         (ON_GPU, {"energy_nvml_j": 5.0}, 5.0, "nvml"),
+        (ON_GPU, {"energy_nvml_j": 5.2, "gpu_call_ms": 1.0}, 5.2 * 12 / 13, "nvml"),  # one more call took energy
         (ARM, {"energy_nvml_j": 5.0}, None, "absent"),
         (ON_GPU, {"energy_rapl_j": 0.6}, None, "absent"),
         (ARM, {"energy_modelled_j": 0.3}, 0.3, "modelled"),

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlbench.noise import judge, notice
+from mlbench.noise import early, judge, notice
 from mlbench.records import MachineLook, Neighbour, Noise, Turn
 
 
@@ -95,6 +95,13 @@ def test_before_and_after_make_it_noisy_and_never_unusable(
     assert [moment.moment for moment in noise.moments] == ["before", "during", "after"]
     assert ("before the first turn it was noisy" in " ".join(noise.evidence)) == (before > 0.25)
     assert ("after the last turn it was unusable" in " ".join(noise.evidence)) == (after > 1.8)
+
+
+def test_a_busy_machine_is_told_before_the_first_turn() -> None:
+    assert early((look("before", 0.1),), 2) == ""
+    said = early((look("before", 1.9, None, Neighbour("python", 1.9)),), 2)
+    assert said.startswith("the machine is unusable before the first turn (other processes used 1.90 CPUs")
+    assert "python 1.90 CPUs" in said
 
 
 def test_pressure_on_the_idle_machine_counts() -> None:
