@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from mlbench import registry
@@ -86,6 +87,7 @@ def warnings(config: StudyConfig) -> list[Notice]:
                 "variants=[onnx_fp32] selects one, `mlbench list variants` shows all",
             )
         )
+    found += _elsewhere(config.policy)
     cores = cpu_budget()
     threads = {"threads": config.threads}
     threads |= {
@@ -115,6 +117,25 @@ def warnings(config: StudyConfig) -> list[Notice]:
                 "threads=1, or more trials (protocol=rigorous)",
             )
         )
+    return found
+
+
+def _elsewhere(policy: PolicyConfig) -> list[Notice]:
+    """That nothing will be promoted from this machine."""
+    from mlbench.environment import environment
+
+    here = environment() if policy.environment else {}
+    found = []
+    for key, pattern in policy.environment.items():
+        fact = f"is '{here[key]}' here" if key in here else f"is not known here ({registry.suggest(key, here)})"
+        if key not in here or not fnmatchcase(here[key], pattern):
+            found.append(
+                Notice(
+                    "environment",
+                    f"policy.environment: {key} {fact}, and the policy asks for '{pattern}'; nothing will be promoted",
+                    "measure where it is what the policy asks for",
+                )
+            )
     return found
 
 

@@ -239,12 +239,17 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True, slots=True)
 class PolicyConfig:
-    """The user's goals. With ``enforce`` the exit code says whether they were met."""
+    """The user's goals. With ``enforce`` the exit code says whether they were met.
+
+    ``environment`` says where a study must have been measured for its winner to be promoted: patterns with ``*`` and
+    ``?``, by the names of ``environment.json``.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     name: str
     constraints: tuple[ConstraintConfig, ...] = ()
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    environment: dict[str, str] = field(default_factory=dict)
     enforce: bool = False
 
 

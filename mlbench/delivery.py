@@ -17,7 +17,7 @@ from mlbench.journal import Conclusion
 from mlbench.records import Arm, Measurement, RecordError, Study
 from mlbench.reporting.html import render_html
 from mlbench.reporting.markdown import render_markdown, render_note
-from mlbench.tracking import Promotion, Tracker, once, promote, promoted_since, publish
+from mlbench.tracking import Promotion, PromotionRefusedError, Tracker, once, promote, publish
 from mlbench.tracking.content import public
 
 _EXAMPLE_ROWS = 3
@@ -86,18 +86,11 @@ def deliver(
 
 
 def _promote(tracker: Tracker, run_id: str, conclusion: Conclusion) -> Delivered:
-    study = conclusion.study
-    if conclusion.registry is None or study.decision.outcome != "promote" or not conclusion.log_models:
+    if conclusion.registry is None or conclusion.study.decision.outcome != "promote" or not conclusion.log_models:
         return Delivered()
-    newer = promoted_since(tracker, run_id, study, conclusion.registry, conclusion.concluded)
-    if newer is not None:  # this delivery is late: what was decided after it stands
-        return Delivered(
-            refusal=f"version {newer} was promoted after this study was measured, and stays; "
-            f"mlbench promote {run_id} replaces it"
-        )
     try:
         return Delivered(promote(tracker, run_id, conclusion.registry))
-    except InputError as error:
+    except (InputError, PromotionRefusedError) as error:  # such as a late delivery: what was decided after it stands
         return Delivered(refusal=str(error))
     except RecordError as error:  # what was written a moment ago cannot be read: that is the store, not the study
         raise TrackingError(str(error)) from error

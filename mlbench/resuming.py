@@ -15,7 +15,7 @@ from mlbench.errors import InputError, MlbenchError
 from mlbench.journal import Begun, Journal, JournaledArm, JournalError, Planned, journals
 from mlbench.records import Arm, Measurement, Notice
 from mlbench.sync import tracking_config
-from mlbench.tracking import OpenStudy, Tracker
+from mlbench.tracking import OpenStudy, Tracker, find_champion
 from mlbench.tracking.names import redact
 from mlbench.variants.store import Store
 
@@ -149,7 +149,8 @@ def open_runs(composition: Composition, tracker: Tracker, journal: Journal | Non
         return runs, begun
     created, config = datetime.now(UTC), composition.config
     name = config.name or f"{config.workload.name}-{created:%Y%m%d-%H%M%S}"
-    runs = tracker.open_study(name, composition.record, composition.overrides)
+    champion = find_champion(tracker, config.registry, config.workload.name)
+    runs = tracker.open_study(name, composition.record, composition.overrides, champion)
     return runs, Begun(
         run_id=runs.run_id,
         name=name,

@@ -213,3 +213,12 @@ def test_a_policy_on_what_the_task_does_not_give(config: StudyConfig) -> None:
 )
 def test_every_task_has_a_packaged_policy(task: str, policy: str) -> None:
     assert compose([f"workload.task={task}", f"policy={policy}"]).config.policy.name == policy
+
+
+def test_a_policy_that_asks_for_another_machine_is_said_before_the_start(config: StudyConfig) -> None:
+    asked = {"architecture": "*", "system": "Plan 9*", "cpu.modell": "*"}
+    found = checks.warnings(replace(config, policy=replace(config.policy, environment=asked)))
+    elsewhere, misspelt = (notice.message for notice in found if notice.code == "environment")
+    assert elsewhere.startswith("policy.environment: system is '")
+    assert elsewhere.endswith("here, and the policy asks for 'Plan 9*'; nothing will be promoted")
+    assert misspelt.startswith("policy.environment: cpu.modell is not known here (")

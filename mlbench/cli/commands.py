@@ -175,6 +175,9 @@ def _print_promotion(promotion: Promotion, *, as_json: bool) -> None:
         _print_json(asdict(promotion))
     else:
         _print(promotion.sentence)
+        if promotion.dry_run:
+            for write in promotion.writes:
+                _print(f"  - {write}")
 
 
 def do_report(chosen: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlbench.tracking.calls import once
+    from mlbench.tracking.champion import Champion, find_champion
     from mlbench.tracking.client import Tracker, connect, connect_to_run, locate
     from mlbench.tracking.load import (
         LoadedStudy,
@@ -22,17 +23,20 @@ if TYPE_CHECKING:
     )
     from mlbench.tracking.pages import experiment_url, study_url
     from mlbench.tracking.publishing import Published, keep_measurement, publish
-    from mlbench.tracking.registry import Promotion, PromotionRefusedError, promote, promoted_since, rollback
+    from mlbench.tracking.refusals import PromotionRefusedError
+    from mlbench.tracking.registry import Promotion, promote, rollback
     from mlbench.tracking.runs import OpenArm, OpenStudy
     from mlbench.tracking.server import ui
 
 _HOMES = {
     "calls": ("once",),
+    "champion": ("Champion", "find_champion"),
     "client": ("Tracker", "connect", "connect_to_run", "locate"),
     "load": ("LoadedStudy", "StudyEntry", "load_measurement", "load_samples", "load_study", "studies"),
     "pages": ("experiment_url", "study_url"),
     "publishing": ("Published", "keep_measurement", "publish"),
-    "registry": ("Promotion", "PromotionRefusedError", "promote", "promoted_since", "rollback"),
+    "refusals": ("PromotionRefusedError",),
+    "registry": ("Promotion", "promote", "rollback"),
     "runs": ("OpenArm", "OpenStudy"),
     "server": ("ui",),
 }
@@ -46,6 +50,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Champion",
     "LoadedStudy",
     "OpenArm",
     "OpenStudy",
@@ -57,6 +62,7 @@ __all__ = [
     "connect",
     "connect_to_run",
     "experiment_url",
+    "find_champion",
     "keep_measurement",
     "load_measurement",
     "load_samples",
@@ -64,7 +70,6 @@ __all__ = [
     "locate",
     "once",
     "promote",
-    "promoted_since",
     "publish",
     "rollback",
     "studies",

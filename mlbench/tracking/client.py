@@ -24,6 +24,7 @@ from mlbench.config import TrackingConfig
 from mlbench.errors import InputError
 from mlbench.tracking import names
 from mlbench.tracking.calls import first_line, impatient, quiet
+from mlbench.tracking.champion import Champion
 from mlbench.tracking.runs import OpenStudy, open_study, resume_study
 from mlbench.tracking.uris import Location, absolute
 
@@ -47,18 +48,25 @@ class Tracker:
     experiment: str
     adopted: str | None = None
 
-    def open_study(self, name: str, config: Mapping[str, Any], overrides: Sequence[str] = ()) -> OpenStudy:
+    def open_study(
+        self,
+        name: str,
+        config: Mapping[str, Any],
+        overrides: Sequence[str] = (),
+        champion: Champion | None = None,
+    ) -> OpenStudy:
         """Open the study's run, or adopt the one that ``mlflow run`` opened.
 
         Args:
             name: Name of the study.
             config: The composed configuration, kept as ``config.yaml`` from the start.
             overrides: Overrides as the user gave them.
+            champion: Where the alias points at this moment, recorded so that a later move is noticed.
 
         Raises:
             TrackingError: MLflow refused.
         """
-        return open_study(self, name, config, overrides)
+        return open_study(self, name, config, overrides, champion.tags if champion is not None else {})
 
     def resume_study(self, run_id: str) -> OpenStudy:
         """A study that was opened before, with its arms, so that it can be published again.

@@ -43,12 +43,23 @@ def version_note(study: Study, arm: ArmResult, run_id: str) -> str:
         if metric in arm.metrics
     ]
     lines += ["", *_comparison(arm)]
+    lines += _policy(study, arm)
     facts = study.environment
     lines += ["", "Measured on " + "; ".join(f"{name} {facts[name]}" for name in _MACHINE if name in facts) + "."]
     data = study.workload.data
     lines += ["", f"Data: {_one_line(data.source)}, digest `{data.digest}`."]
     lines += ["", f"Study `{study.name}`, run `{run_id}`, arm `{arm.name}`, {study.created}, mlbench {study.version}."]
     return "\n".join(lines) + "\n"
+
+
+def _policy(study: Study, arm: ArmResult) -> list[str]:
+    """The policy with what it asked for and what was found."""
+    goals = [
+        item for judgement in study.decision.judgements if judgement.arm == arm.name for item in judgement.constraints
+    ]
+    lines = ["", f"Policy `{study.decision.policy.get('name', '')}`{':' if goals else ', without constraints.'}", ""]
+    outcome = {True: "met", False: "not met", None: "cannot be told"}
+    return lines + [f"- {outcome[goal.passed]}: {goal.constraint} ({_one_line(goal.reason)})" for goal in goals]
 
 
 def _comparison(arm: ArmResult) -> list[str]:

@@ -30,8 +30,11 @@ DATA: Final = "mlbench.data"
 MODEL: Final = "mlbench.model"
 MODEL_FORM: Final = "mlbench.model.form"
 MODEL_ABSENT: Final = "mlbench.model.absent"
+CHAMPION: Final = "mlbench.champion"
+CHAMPION_VERSION: Final = "mlbench.champion.version"
 
 # tags of registered model versions
+PROMOTED: Final = "mlbench.promoted"
 REPLACED: Final = "mlbench.replaced"
 ROLLED_BACK: Final = "mlbench.rolled_back"
 RUN: Final = "mlbench.run"

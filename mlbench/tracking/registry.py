@@ -1,27 +1,31 @@
 """The model registry: promote a study's winner, roll back to what was there before.
 
 The alias (``champion``) points at what serves now, ``previous`` at what it replaced, and every version keeps the number
-of the one that it replaced, so that a rollback can be repeated. MLflow has no compare-and-swap for aliases: the alias
-is read again right before it is written, and a move by somebody else in between is reported instead of overwritten.
+of the one that it replaced, so that a rollback can be repeated. MLflow has no compare-and-swap for aliases: promotions
+take turns (:mod:`mlbench.tracking.claims`), a study promotes only over the version that was there when it began, and
+the alias is read again right before it is written, for moves that are not by mlbench.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 
 from mlbench.config import RegistryConfig
-from mlbench.errors import ExitCode, InputError, MlbenchError, TrackingError
-from mlbench.records import ArmResult, Study
+from mlbench.errors import ExitCode, InputError, TrackingError
+from mlbench.records import ArmResult
 from mlbench.tracking import describe, names
-from mlbench.tracking.calls import doing, is_absent
+from mlbench.tracking.calls import doing
+from mlbench.tracking.champion import Champion, alias_version, moved_since
+from mlbench.tracking.claims import claimed
 from mlbench.tracking.content import verdict
 from mlbench.tracking.load import LoadedStudy, load_study
+from mlbench.tracking.refusals import PromotionRefusedError, fit_winner
 from mlbench.variants.quiet import quiet as captured
 
 if TYPE_CHECKING:
@@ -39,19 +43,6 @@ _EVIDENCE = {
 _MACHINE = ("cpu.model", "system", "python", "version.torch", "version.onnxruntime")
 
 
-class PromotionRefusedError(MlbenchError):
-    """The study's decision is not to promote.
-
-    Args:
-        message: Why, in one sentence.
-        exit_code: 3 where the policy was not met, 4 where the study is inconclusive.
-    """
-
-    def __init__(self, message: str, exit_code: ExitCode) -> None:
-        self.exit_code = exit_code
-        super().__init__(message)
-
-
 @dataclass(frozen=True, slots=True)
 class Promotion:
     """What happened to an alias, or with ``dry_run`` what would happen.
@@ -63,6 +54,9 @@ class Promotion:
         registered: Whether a new version was registered.
         study, run_id, arm, model_id: The evidence; empty for a rollback.
         sentence: All that in one sentence.
+        writes: Everything that is written, or would be, in order; empty where nothing is.
+        tags: Tags of the version.
+        description: Description of the version, Markdown.
     """
 
     model_name: str
@@ -77,6 +71,9 @@ class Promotion:
     run_id: str = ""
     arm: str = ""
     model_id: str = ""
+    writes: tuple[str, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+    description: str = ""
 
 
 def promote(tracker: Tracker, reference: str, config: RegistryConfig, *, dry_run: bool = False) -> Promotion:
@@ -90,32 +87,22 @@ def promote(tracker: Tracker, reference: str, config: RegistryConfig, *, dry_run
 
     Raises:
         InputError: A name that MLflow refuses, no such study, or a winner without a logged model.
-        PromotionRefusedError: The study decided otherwise.
-        TrackingError: MLflow refused, or the alias was moved by somebody else meanwhile.
+        PromotionRefusedError: The study does not promote (:func:`mlbench.tracking.refusals.fit_winner`), or the alias
+            was moved since it began.
+        TrackingError: MLflow refused, or the alias was moved by hand at this very moment.
     """
     loaded = load_study(tracker, reference)
-    study = loaded.study
-    name = config.model_name or names.default_model_name(study.workload.name)
+    name = config.model_name or names.default_model_name(loaded.study.workload.name)
     _check_names(name, config.alias)
-    winner = _winner(loaded)
+    winner = fit_winner(loaded)
     with doing(f"find the model of '{winner.name}'"):
         model_id = _model_id(tracker, loaded, winner)
-        version = _registered(tracker, name, model_id)
-        before = alias_version(tracker, name, config.alias)
-    evidence = {"study": study.name, "run_id": loaded.run_id, "arm": winner.name, "model_id": model_id}
     if dry_run:
-        return _result(name, config.alias, version, before, registered=version is None, dry_run=True, **evidence)
-    registered = version is None
-    with doing(f"register the model '{name}'"):
-        tags = _tags(loaded, winner)
-        if version is None:
-            version = _register(tracker, name, model_id, tags)
-        for key, value in tags.items():
-            tracker.client.set_model_version_tag(name, str(version), key, value)
-        note = describe.version_note(study, winner, loaded.run_id)
-        tracker.client.update_model_version(name, str(version), note)
-        _move(tracker, name, config.alias, before, version)
-    return _result(name, config.alias, version, before, registered=registered, dry_run=False, **evidence)
+        with doing(f"look at the model '{name}'"):
+            return _planned(tracker, loaded, winner, model_id, Champion(name, config.alias, None), dry_run=True)
+    with doing(f"register the model '{name}'"), claimed(tracker, name, loaded.run_id):
+        done = _planned(tracker, loaded, winner, model_id, Champion(name, config.alias, None), dry_run=False)
+        return _carried_out(tracker, done)
 
 
 def rollback(tracker: Tracker, model_name: str, alias: str = "champion", *, dry_run: bool = False) -> Promotion:
@@ -148,48 +135,14 @@ def rollback(tracker: Tracker, model_name: str, alias: str = "champion", *, dry_
         verb = "would go" if dry_run else "went"
         sentence = f"'{model_name}': '{alias}' {verb} back from version {current} to version {target}"
         if not dry_run:
-            _require_still(tracker, model_name, alias, current)
-            tracker.client.set_registered_model_alias(model_name, alias, str(target))
-            moment = datetime.now(UTC).isoformat(timespec="seconds")
-            tracker.client.set_model_version_tag(model_name, str(current), names.ROLLED_BACK, moment)
-            _keep_before(tracker, model_name, kept, target)
+            with claimed(tracker, model_name, f"rollback-{uuid4().hex}"):
+                _require_still(tracker, model_name, alias, current)
+                tracker.client.set_registered_model_alias(model_name, alias, str(target))
+                tracker.client.set_model_version_tag(model_name, str(current), names.ROLLED_BACK, _moment())
+                _keep_before(tracker, model_name, kept, target)
     return Promotion(
         model_name, alias, target, current, not dry_run, registered=False, dry_run=dry_run, sentence=sentence
     )
-
-
-def alias_version(tracker: Tracker, name: str, alias: str) -> int | None:
-    """The version that an alias points at; None where there is no such model or alias."""
-    try:
-        return int(tracker.client.get_model_version_by_alias(name, alias).version)
-    except MlflowException as error:
-        if is_absent(error):
-            return None
-        raise
-
-
-def promoted_since(tracker: Tracker, run_id: str, study: Study, config: RegistryConfig, moment: str) -> int | None:
-    """The version that another study has made champion since a moment; None where there is none.
-
-    Args:
-        tracker: The store.
-        run_id: The study's run, whose own version does not count.
-        study: Its workload names the registered model where the configuration does not.
-        config: Name of the registered model and the alias.
-        moment: ISO 8601 with time zone.
-
-    Raises:
-        TrackingError: MLflow refused.
-    """
-    name = config.model_name or names.default_model_name(study.workload.name)
-    since = datetime.fromisoformat(moment).timestamp()
-    with doing(f"look for the champion of '{name}'"):
-        current = alias_version(tracker, name, config.alias)
-        if current is None:
-            return None
-        version = tracker.client.get_model_version(name, str(current))
-    is_own = version.tags.get(names.RUN) == run_id
-    return current if not is_own and version.creation_timestamp / 1000 > since else None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -202,14 +155,6 @@ def _check_names(name: str, alias: str) -> None:
         raise InputError(problems)
 
 
-def _winner(loaded: LoadedStudy) -> ArmResult:
-    decision = loaded.study.decision
-    if decision.outcome == "promote" and decision.winner is not None:
-        return loaded.study.arm(decision.winner)
-    code = ExitCode.INCONCLUSIVE if decision.outcome == "inconclusive" else ExitCode.POLICY_NOT_MET
-    raise PromotionRefusedError(f"the study '{loaded.study.name}' promotes nothing: {decision.sentence}", code)
-
-
 def _model_id(tracker: Tracker, loaded: LoadedStudy, winner: ArmResult) -> str:
     tags = tracker.client.get_run(loaded.arms[winner.name]).data.tags
     model_id: str | None = tags.get(names.MODEL)
@@ -218,6 +163,91 @@ def _model_id(tracker: Tracker, loaded: LoadedStudy, winner: ArmResult) -> str:
         raise InputError(f"the arm '{winner.name}' of the study '{loaded.study.name}' has no logged model: {reason}")
     tracker.client.get_logged_model(model_id)  # raises where it was deleted since
     return model_id
+
+
+def _planned(
+    tracker: Tracker, loaded: LoadedStudy, winner: ArmResult, model_id: str, target: Champion, *, dry_run: bool
+) -> Promotion:
+    """What there is to do, after a look at the registry.
+
+    Raises:
+        PromotionRefusedError: The alias was moved since the study began.
+    """
+    name, alias = target.model_name, target.alias
+    version = _registered(tracker, name, model_id)
+    before = alias_version(tracker, name, alias)
+    changed = version is None or version != before
+    if changed:
+        began = tracker.client.get_run(loaded.run_id).data.tags
+        moved = moved_since(tracker, began, replace(target, version=before))
+        if moved:
+            raise PromotionRefusedError(
+                f"'{name}': '{alias}' was moved since the study '{loaded.study.name}' began, {moved}; nothing was "
+                "changed: measure again, side by side with what is there now",
+                ExitCode.FAILURE,
+            )
+    what = f"version {version}" if version is not None else "a new version"
+    return Promotion(
+        model_name=name,
+        alias=alias,
+        version=version,
+        previous=before,
+        changed=changed and not dry_run,
+        registered=version is None and not dry_run,
+        dry_run=dry_run,
+        sentence=_sentence(name, alias, f"{what} ({winner.name})", before, changed=changed, dry_run=dry_run),
+        study=loaded.study.name,
+        run_id=loaded.run_id,
+        arm=winner.name,
+        model_id=model_id,
+        writes=_writes(name, alias, model_id, version, before) if changed else (),
+        tags=_tags(loaded, winner),
+        description=describe.version_note(loaded.study, winner, loaded.run_id),
+    )
+
+
+def _sentence(name: str, alias: str, what: str, before: int | None, *, changed: bool, dry_run: bool) -> str:
+    if not changed:
+        return f"'{name}' {what} is '{alias}' already"
+    instead = f" instead of version {before}, kept as '{names.previous_alias(alias)}'" if before is not None else ""
+    return f"'{name}' {what} {'would be' if dry_run else 'is now'} '{alias}'{instead}"
+
+
+def _writes(name: str, alias: str, model_id: str, version: int | None, before: int | None) -> tuple[str, ...]:
+    what = f"version {version}" if version is not None else "the new version"
+    register = [f"register 'models:/{model_id}' as a new version of '{name}'"] if version is None else []
+    keep = [f"set the alias '{names.previous_alias(alias)}' to version {before}"] if before is not None else []
+    was = "unset" if before is None else f"version {before}"
+    return (
+        *register,
+        f"write the evidence into tags and description of {what}",
+        *keep,
+        f"set the alias '{alias}' to {what} (now: {was})",
+    )
+
+
+def _carried_out(tracker: Tracker, plan: Promotion) -> Promotion:
+    """Write what was planned; the version's number is known only now where it is new."""
+    name, alias, client = plan.model_name, plan.alias, tracker.client
+    version = plan.version if plan.version is not None else _register(tracker, name, plan.model_id, plan.tags)
+    for key, value in plan.tags.items():
+        client.set_model_version_tag(name, str(version), key, value)
+    client.update_model_version(name, str(version), plan.description)
+    if plan.changed:
+        if plan.previous is not None:
+            client.set_model_version_tag(name, str(version), names.REPLACED, str(plan.previous))
+        client.set_model_version_tag(name, str(version), names.PROMOTED, _moment())
+        _require_still(tracker, name, alias, plan.previous)
+        if plan.previous is not None:
+            client.set_registered_model_alias(name, names.previous_alias(alias), str(plan.previous))
+        client.set_registered_model_alias(name, alias, str(version))
+    what = f"version {version} ({plan.arm})"
+    sentence = _sentence(name, alias, what, plan.previous, changed=plan.changed, dry_run=False)
+    return replace(plan, version=version, sentence=sentence)
+
+
+def _moment() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _registered(tracker: Tracker, name: str, model_id: str) -> int | None:
@@ -230,18 +260,6 @@ def _register(tracker: Tracker, name: str, model_id: str, tags: dict[str, str]) 
     mlflow.set_tracking_uri(tracker.location.uri)
     with captured():  # MLflow prints what it did
         return int(mlflow.register_model(f"models:/{model_id}", name, tags=tags).version)
-
-
-def _move(tracker: Tracker, name: str, alias: str, before: int | None, version: int) -> None:
-    if before == version:
-        return
-    kept = names.previous_alias(alias)
-    if before is not None:
-        tracker.client.set_model_version_tag(name, str(version), names.REPLACED, str(before))
-    _require_still(tracker, name, alias, before)
-    if before is not None:
-        tracker.client.set_registered_model_alias(name, kept, str(before))
-    tracker.client.set_registered_model_alias(name, alias, str(version))
 
 
 def _keep_before(tracker: Tracker, name: str, kept: str, version: int) -> None:
@@ -274,6 +292,7 @@ def _tags(loaded: LoadedStudy, winner: ArmResult) -> dict[str, str]:
         names.DECISION: study.decision.outcome,
         names.NOISE: study.noise.level,
         names.DATA: study.workload.data.digest,
+        "mlbench.policy": str(study.decision.policy.get("name", "")),
         "mlbench.environment": "; ".join(
             f"{key} {study.environment[key]}" for key in _MACHINE if key in study.environment
         ),
@@ -281,27 +300,3 @@ def _tags(loaded: LoadedStudy, winner: ArmResult) -> dict[str, str]:
     return tags | {
         tag: describe.shown(winner.metrics[metric]) for metric, tag in _EVIDENCE.items() if metric in winner.metrics
     }
-
-
-def _result(
-    name: str, alias: str, version: int | None, before: int | None, *, registered: bool, dry_run: bool, **evidence: str
-) -> Promotion:
-    changed = version is None or version != before
-    what = f"version {version}" if version is not None else "a new version"
-    if not changed:
-        sentence = f"'{name}' {what} ({evidence['arm']}) is '{alias}' already"
-    else:
-        instead = f" instead of version {before}, kept as '{names.previous_alias(alias)}'" if before is not None else ""
-        verb = "would be" if dry_run else "is now"
-        sentence = f"'{name}' {what} ({evidence['arm']}) {verb} '{alias}'{instead}"
-    return Promotion(
-        name,
-        alias,
-        version,
-        before,
-        changed=changed and not dry_run,
-        registered=registered and not dry_run,
-        dry_run=dry_run,
-        sentence=sentence,
-        **evidence,
-    )

@@ -141,9 +141,12 @@ class OpenStudy:
         return any_open
 
 
-def open_study(tracker: Tracker, name: str, config: Mapping[str, Any], overrides: Sequence[str]) -> OpenStudy:
+def open_study(
+    tracker: Tracker, name: str, config: Mapping[str, Any], overrides: Sequence[str], more: Mapping[str, str]
+) -> OpenStudy:
     """Open the study's run, or adopt the one that ``mlflow run`` opened; see :meth:`Tracker.open_study`."""
     tags = {
+        **more,
         names.KIND: "study",
         names.STUDY: name,
         names.SCHEMA: str(SCHEMA_VERSION),

@@ -100,7 +100,10 @@ def test_promote_and_rollback(three, capsys):
         return int(tracker.client.get_model_version_by_alias("mlbench-tiny", "champion").version)
 
     assert cli.main(["promote", run_ids[0], "--dry-run"]) == 0
-    assert capsys.readouterr().out == "'mlbench-tiny' a new version (fast) would be 'champion'\n"
+    sentence, register, *_, move = capsys.readouterr().out.splitlines()
+    assert sentence == "'mlbench-tiny' a new version (fast) would be 'champion'"
+    assert register.startswith("  - register 'models:/m-")
+    assert move == "  - set the alias 'champion' to the new version (now: unset)"
     assert list(tracker.client.search_registered_models()) == []
     assert cli.main(["promote", run_ids[0]]) == 0
     assert capsys.readouterr().out == "'mlbench-tiny' version 1 (fast) is now 'champion'\n"

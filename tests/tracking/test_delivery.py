@@ -9,8 +9,8 @@ from mlbench.config import RegistryConfig
 from mlbench.delivery import Delivered, deliver, headline_samples, persist
 from mlbench.errors import InputError, TrackingError
 from mlbench.journal import Conclusion
-from mlbench.tracking import content, load_study, promote
-from mlbench.tracking.registry import alias_version
+from mlbench.tracking import content, find_champion, load_study, promote
+from mlbench.tracking.champion import alias_version
 
 
 def concluded(artifacts, **changes):
@@ -132,13 +132,14 @@ def test_nothing_is_promoted_unless_the_configuration_says_so(tracker, artifacts
 
 def test_a_late_delivery_does_not_take_the_alias_from_a_newer_study(published, artifacts):
     tracker, newer = published
+    late = concluded(artifacts)
+    reigning = find_champion(tracker, RegistryConfig(), late.study.workload.name)
+    run_id = tracker.open_study(late.study.name, late.study.config, late.study.overrides, reigning).run_id
     promote(tracker, newer, RegistryConfig())
-    late = concluded(artifacts)  # measured long before that, by its own record
-    run_id = begin(tracker, late.study)
     delivered = deliver(tracker, run_id, late, make_measurement(), {"fast": arms_of(artifacts)["fast"]})
     assert delivered.promotion is None
-    assert delivered.refusal.startswith("version 1 was promoted after this study was measured, and stays")
-    assert delivered.sentences[0].endswith(f"mlbench promote {run_id} replaces it")
+    assert "was moved since the study" in delivered.refusal
+    assert f"to version 1 (promoted by the study 'tiny-20260101-000000', run {newer}" in delivered.refusal
     assert load_study(tracker, run_id).study.decision.outcome == "promote"
 
 

@@ -15,7 +15,7 @@ from mlbench.journal import Begun, Journal, JournaledArm, Planned, journals
 from mlbench.records import Artifact
 from mlbench.sync import close_abandoned, sync, tracking_config
 from mlbench.tracking import load_measurement, load_study
-from mlbench.tracking.registry import alias_version
+from mlbench.tracking.champion import alias_version
 from mlbench.variants.store import Store
 
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 
 import mlflow
@@ -7,8 +9,10 @@ from tiny_study import EXAMPLE, REPORTS, arms_of, make_measurement, make_study, 
 
 from mlbench.config import RegistryConfig
 from mlbench.errors import ExitCode, InputError, TrackingError
-from mlbench.tracking import PromotionRefusedError, promote, publish, rollback
-from mlbench.tracking.registry import alias_version
+from mlbench.records import Noise
+from mlbench.tracking import Champion, PromotionRefusedError, find_champion, load_study, promote, publish, rollback
+from mlbench.tracking.champion import alias_version
+from mlbench.tracking.refusals import differences
 
 CONFIG = RegistryConfig()
 
@@ -24,6 +28,12 @@ def deliver(tracker, artifacts, outcome="promote", winner=None, **options):
 
 def aliases(tracker, name="mlbench-tiny"):
     return {alias: int(version) for alias, version in tracker.client.get_registered_model(name).aliases.items()}
+
+
+def record(tracker, run_id, version=None):
+    """That the study began when the champion was this version."""
+    for key, value in Champion("mlbench-tiny", "champion", version).tags.items():
+        tracker.client.set_tag(run_id, key, value)
 
 
 class TestPromote:
@@ -58,7 +68,10 @@ class TestPromote:
         assert version.tags["mlbench.accuracy_delta"] == "-0.001 (-0.005 to 0.003)"
         assert version.tags["mlbench.data"] == "9" * 64
         assert "Test CPU" in version.tags["mlbench.environment"]
+        assert version.tags["mlbench.policy"] == "keep_accuracy"
+        assert "mlbench.promoted" in version.tags
         assert version.description.startswith("Ship fast")
+        assert "Policy `keep_accuracy`:\n\n- met: accuracy (passes)\n" in version.description
         for evidence in ("1 (0.98 to 1.02) ms", "2 (1.96 to 2.04) ms", "**faster**", "Test CPU", run_id, "9" * 64):
             assert evidence in version.description
 
@@ -87,7 +100,27 @@ class TestPromote:
         done = promote(tracker, run_id, CONFIG, dry_run=True)
         assert (done.version, done.changed, done.dry_run) == (None, False, True)
         assert done.sentence == "'mlbench-tiny' a new version (fast) would be 'champion'"
+        assert done.writes == (
+            f"register 'models:/{done.model_id}' as a new version of 'mlbench-tiny'",
+            "write the evidence into tags and description of the new version",
+            "set the alias 'champion' to the new version (now: unset)",
+        )
         assert tracker.client.search_registered_models() == []
+
+    def test_a_dry_run_says_exactly_what_a_promotion_writes(self, three):
+        tracker, (first, second, _) = three
+        promote(tracker, first, CONFIG)
+        planned = promote(tracker, second, CONFIG, dry_run=True)
+        assert planned.writes[2:] == (
+            "set the alias 'previous' to version 1",
+            "set the alias 'champion' to the new version (now: version 1)",
+        )
+        done = promote(tracker, second, CONFIG)
+        assert (done.writes, done.tags, done.description) == (planned.writes, planned.tags, planned.description)
+        version = tracker.client.get_model_version_by_alias("mlbench-tiny", "champion")
+        assert planned.tags.items() <= version.tags.items()
+        assert version.description == planned.description
+        assert promote(tracker, second, CONFIG, dry_run=True).writes == ()
 
     def test_other_names(self, published):
         tracker, run_id = published
@@ -111,6 +144,52 @@ class TestRefusals:
             promote(tracker, run_id, CONFIG)
         assert caught.value.exit_code is code
         assert tracker.client.search_registered_models() == []
+
+    @pytest.mark.parametrize(
+        ("changes", "words", "code"),
+        [
+            ({"status": "interrupted"}, r"it is not finished \(interrupted\)", ExitCode.INCONCLUSIVE),
+            (
+                {"noise": Noise("unusable", ("90 % of the CPUs were busy",))},
+                "its machine was unusable for measuring: 90 % of the CPUs were busy",
+                ExitCode.INCONCLUSIVE,
+            ),
+            (
+                {"policy": {"name": "p", "environment": {"cpu.model": "*EPYC*"}}},
+                r"the policy 'p' asks for cpu.model '\*EPYC\*', and it was measured on 'Test CPU'",
+                ExitCode.POLICY_NOT_MET,
+            ),
+            (
+                {"policy": {"name": "p", "environment": {"cpu.governor": "performance"}}},
+                "asks for cpu.governor 'performance', which is not known of its machine",
+                ExitCode.POLICY_NOT_MET,
+            ),
+            ({"winner": "script"}, "'script' is incomplete: 1 of 2 trials were lost", ExitCode.INCONCLUSIVE),
+            ({"winner": "broken"}, "'broken' was not measured in it, side by side with", ExitCode.INCONCLUSIVE),
+        ],
+    )
+    def test_evidence_that_carries_no_promotion(self, published, artifacts, monkeypatch, changes, words, code):
+        tracker, run_id = published
+        study = make_study(artifacts)
+        decision = {key: changes.pop(key) for key in ("winner", "policy") if key in changes}
+        study = replace(study, decision=replace(study.decision, **decision), **changes)
+        loaded = replace(load_study(tracker, run_id), study=study)
+        monkeypatch.setattr("mlbench.tracking.registry.load_study", lambda *_: loaded)
+        with pytest.raises(PromotionRefusedError, match=words) as caught:
+            promote(tracker, run_id, CONFIG, dry_run=True)
+        assert caught.value.exit_code is code
+        assert str(caught.value).startswith("the study 'tiny-20260101-000000' promotes nothing: ")
+
+    def test_a_study_whose_run_has_not_ended(self, published):
+        tracker, run_id = published
+        tracker.client.update_run(run_id, status="RUNNING")
+        with pytest.raises(PromotionRefusedError, match=r"it is not finished \(RUNNING\)"):
+            promote(tracker, run_id, CONFIG)
+
+    def test_the_environment_that_the_policy_asks_for(self, published, artifacts):
+        study = make_study(artifacts)
+        policy = {"name": "p", "environment": {"cpu.model": "Test*", "python": "3.1?.*"}}
+        assert list(differences(replace(study, decision=replace(study.decision, policy=policy)))) == []
 
     def test_names_that_mlflow_refuses_are_all_named(self, published):
         tracker, run_id = published
@@ -152,6 +231,114 @@ class TestRefusals:
         with pytest.raises(TrackingError, match="somebody moved 'champion' from version 1 to version None meanwhile"):
             promote(tracker, second, CONFIG)
         assert aliases(tracker) == {}
+
+
+class TestMoved:
+    """The alias as it was when a study began, against what it is now."""
+
+    @pytest.fixture
+    def begun(self, three):
+        """All three studies began when there was no champion."""
+        tracker, run_ids = three
+        for run_id in run_ids:
+            record(tracker, run_id)
+        return tracker, run_ids
+
+    def test_another_study_has_promoted_since(self, begun):
+        tracker, (first, second, _) = begun
+        promote(tracker, first, CONFIG)
+        for dry_run in (True, False):
+            with pytest.raises(PromotionRefusedError) as caught:
+                promote(tracker, second, CONFIG, dry_run=dry_run)
+            assert caught.value.exit_code is ExitCode.FAILURE
+            assert str(caught.value).startswith(
+                "'mlbench-tiny': 'champion' was moved since the study 'twice' began, from nothing to version 1 "
+                f"(promoted by the study 'tiny-20260101-000000', run {first}, at 20"
+            )
+        assert len(tracker.client.search_model_versions("name = 'mlbench-tiny'")) == 1
+        assert promote(tracker, first, CONFIG).changed is False  # its own move is none
+
+    def test_somebody_moved_it_by_hand(self, begun):
+        tracker, (first, second, _) = begun
+        done = promote(tracker, first, CONFIG)
+        made = mlflow.register_model(f"models:/{done.model_id}", "mlbench-tiny")
+        tracker.client.set_registered_model_alias("mlbench-tiny", "champion", made.version)
+        with pytest.raises(PromotionRefusedError, match=r"to version 2 \(not by mlbench; that version was made"):
+            promote(tracker, second, CONFIG)
+
+    def test_a_rollback_and_a_removal(self, begun):
+        tracker, (first, second, third) = begun
+        promote(tracker, first, CONFIG)
+        record(tracker, second, 1)
+        promote(tracker, second, CONFIG)
+        record(tracker, third, 2)
+        rollback(tracker, "mlbench-tiny")
+        with pytest.raises(PromotionRefusedError, match=r"from version 2 to version 1 \(rolled back at 20"):
+            promote(tracker, third, CONFIG)
+        tracker.client.delete_registered_model_alias("mlbench-tiny", "champion")
+        record(tracker, third, 1)
+        with pytest.raises(PromotionRefusedError, match="from version 1 to nothing; nothing was changed"):
+            promote(tracker, third, CONFIG)
+
+    def test_a_version_that_was_deleted_since(self, begun):
+        tracker, (first, second, _) = begun
+        promote(tracker, first, CONFIG)
+        record(tracker, second, 7)
+        with pytest.raises(PromotionRefusedError, match="from version 7 to version 1"):
+            promote(tracker, second, CONFIG)
+
+    def test_of_another_alias_nothing_was_recorded(self, begun):
+        tracker, (first, second, _) = begun
+        promote(tracker, first, RegistryConfig(alias="edge"))
+        assert promote(tracker, second, RegistryConfig(alias="edge")).version == 2
+
+    def test_a_study_records_the_champion_when_it_begins(self, published):
+        tracker, run_id = published
+        promote(tracker, run_id, CONFIG)
+        found = find_champion(tracker, CONFIG, "tiny")
+        assert found == Champion("mlbench-tiny", "champion", 1)
+        tags = tracker.client.get_run(tracker.open_study("next", {}, [], found).run_id).data.tags
+        assert (tags["mlbench.champion"], tags["mlbench.champion.version"]) == ("mlbench-tiny@champion", "1")
+
+
+def test_two_processes_promote_at_once(three, tmp_path):
+    """One champion, one clear refusal, and nothing else left behind."""
+    tracker, (first, second, _) = three
+    for run_id in (first, second):
+        record(tracker, run_id)
+    code = """
+import sys
+from mlbench.config import RegistryConfig, TrackingConfig
+from mlbench.tracking import PromotionRefusedError, connect, promote
+tracker = connect(TrackingConfig(uri=sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    print(promote(tracker, sys.argv[2], RegistryConfig()).sentence)
+except PromotionRefusedError as error:
+    print("refused:", error)
+"""
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, tracker.location.uri, run_id],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for run_id in (first, second)
+    ]
+    assert [worker.stdout.readline() for worker in workers] == ["ready\n", "ready\n"]
+    for worker in workers:
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    said = sorted(worker.communicate(timeout=120)[0] for worker in workers)
+    assert said[0].startswith("'mlbench-tiny' version 1 (fast) is now 'champion'")
+    assert said[1].startswith("refused: 'mlbench-tiny': 'champion' was moved since the study")
+    assert "from nothing to version 1 (promoted by the study" in said[1]
+    model = tracker.client.get_registered_model("mlbench-tiny")
+    assert ({alias: int(version) for alias, version in model.aliases.items()}, model.tags) == ({"champion": 1}, {})
+    assert len(tracker.client.search_model_versions("name = 'mlbench-tiny'")) == 1
 
 
 class TestRollback:
