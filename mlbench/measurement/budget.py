@@ -191,10 +191,11 @@ def fit(found: Costs, seconds: float, protocol: ProtocolConfig) -> tuple[Protoco
     budget = f"protocol.budget_minutes={protocol.budget_minutes}"
     if fitted is None:
         *_, least = _smaller(full)
+        needed = 60 * (protocol.budget_minutes or 0.0) + (found.seconds(least) - seconds) / (1 - RESERVE)
         raise InputError(
             f"{budget}: {_minutes(max(0.0, seconds))} are left for measuring, and {least.trials} trials of "
-            f"{least.rounds} rounds, the fewest that give a verdict, take about {_minutes(found.seconds(least))} here; "
-            "give it more time, or leave out variants or conditions"
+            f"{least.rounds} rounds, the fewest that can give a verdict, take about {_minutes(found.seconds(least))} "
+            f"here: protocol.budget_minutes={_tenths(needed):g} or more, or fewer variants or conditions"
         )
     if fitted == full:
         return fitted, ()
@@ -264,4 +265,9 @@ def _more(found: Costs, full: ProtocolConfig, seconds: float) -> str:
 
 
 def _minutes(seconds: float) -> str:
-    return f"{math.ceil(seconds / 6) / 10:g} minutes"
+    return f"{_tenths(seconds):g} minutes"
+
+
+def _tenths(seconds: float) -> float:
+    """In minutes, rounded up to the next tenth."""
+    return math.ceil(seconds / 6) / 10

@@ -25,9 +25,10 @@ def test_few_trials_are_allowed_and_said_to_give_no_verdict(desk: Desk) -> None:
 
 
 def test_a_sweep_leaves_its_series_in_mlflow_and_no_verdict_is_exit_code_4_when_enforced(desk: Desk) -> None:
-    sweep = ("scenario=sweep", "scenario.batch_sizes=[1,4]", "scenario.threads=[2,1]")
+    sweep = ("scenario=sweep", "scenario.batch_sizes=[1,4]", "scenario.threads=[2,1]", "protocol.budget_minutes=60")
     enforced = desk.run("run", "name=few2", *SHORT, *sweep, "protocol.trials=1", "policy.enforce=true")
     assert enforced.returncode == 4, enforced.stderr
+    assert "Sizing the plan to the time budget" in enforced.stderr  # by a pilot of all conditions; all of it fits
     loaded = load_study(desk.tracker(), "few2")
     assert loaded.study.baseline.effective["threads"] == 2
     client, run_id = desk.tracker().client, loaded.arms["onnx_int8_static"]

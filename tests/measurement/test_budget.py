@@ -161,7 +161,7 @@ def test_whatever_fits_is_within_the_budget_and_can_give_a_verdict(
 ) -> None:
     asked = replace(TEN, trials=trials, rounds=rounds, extend=extend)
     if COSTS.seconds(replace(asked, trials=6, rounds=2, extend=0)) > seconds:
-        with pytest.raises(InputError, match="6 trials of 2 rounds, the fewest that give a verdict"):
+        with pytest.raises(InputError, match="6 trials of 2 rounds, the fewest that can give a verdict"):
             fit(COSTS, seconds, asked)
         return
     fitted, notices = fit(COSTS, seconds, asked)
@@ -221,8 +221,9 @@ def test_too_little_for_six_trials_is_refused_with_what_it_would_take() -> None:
     with pytest.raises(InputError) as caught:
         fit(COSTS, 10.0, TEN)
     assert str(caught.value) == (
-        "protocol.budget_minutes=1: 0.2 minutes are left for measuring, and 6 trials of 2 rounds, the fewest that give "
-        "a verdict, take about 0.3 minutes here; give it more time, or leave out variants or conditions"
+        "protocol.budget_minutes=1: 0.2 minutes are left for measuring, and 6 trials of 2 rounds, the fewest that can "
+        "give a verdict, take about 0.3 minutes here: protocol.budget_minutes=1.2 or more, or fewer variants or "
+        "conditions"
     )
     with pytest.raises(InputError, match="0 minutes are left"):
         fit(COSTS, -5.0, TEN)
