@@ -6,10 +6,12 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from mlbench.measurement.cgroup import Cgroup, cpu_budget
+from mlbench.probes.nvml import NoDeviceError, library
 
 DISTRIBUTIONS = (
     "mlflow-mlbench",
@@ -28,8 +30,14 @@ _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8
 _GIB = 1 << 30
 
 
-def environment(proc: Path = Path("/proc"), sys_root: Path = Path("/sys")) -> dict[str, str]:
-    """Facts of this machine and its software by name; what cannot be read is left out."""
+def environment(proc: Path = Path("/proc"), sys_root: Path = Path("/sys"), nvml: Any = None) -> dict[str, str]:
+    """Facts of this machine and its software by name; what cannot be read is left out.
+
+    Args:
+        proc: Where the kernel shows processes and processors.
+        sys_root: Where it shows devices and limits.
+        nvml: The module ``pynvml``, or something with its functions; imported otherwise.
+    """
     group = Cgroup(proc, sys_root / "fs" / "cgroup")
     facts = {
         "python": platform.python_version(),
@@ -44,12 +52,19 @@ def environment(proc: Path = Path("/proc"), sys_root: Path = Path("/sys")) -> di
     if physical is not None:
         facts["cpu.physical"] = str(physical)
     facts.update(_cpu(proc / "cpuinfo"))
+    facts.update(_gpus(nvml))
     for name, limit, unit in (("cpu", group.cpus(), "CPUs"), ("memory", group.memory_mib(), "MiB")):
         if limit is not None:
             facts[f"cgroup.{name}_max"] = f"{limit:g} {unit}"
     governor = sys_root / "devices/system/cpu/cpu0/cpufreq/scaling_governor"
     if governor.is_file():
         facts["cpu.governor"] = governor.read_text().strip()
+    facts.update(_versions())
+    return facts
+
+
+def _versions() -> dict[str, str]:
+    facts = {}
     for name in DISTRIBUTIONS:
         try:
             facts[f"version.{name}"] = version(name)
@@ -73,3 +88,25 @@ def _cpu(cpuinfo: Path) -> dict[str, str]:
         if key in fields:
             facts[name] = fields[key]
     return facts
+
+
+def _gpus(nvml: Any) -> dict[str, str]:
+    """The models of all NVIDIA GPUs; nothing where there is none, or no driver that answers."""
+    try:
+        nvml = nvml or library()
+    except NoDeviceError:
+        return {}
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return {}
+    try:
+        handles = [nvml.nvmlDeviceGetHandleByIndex(place) for place in range(nvml.nvmlDeviceGetCount())]
+        names = [nvml.nvmlDeviceGetName(handle) for handle in handles]
+    except nvml.NVMLError:
+        return {}
+    finally:
+        nvml.nvmlShutdown()
+    # bytes in older versions
+    shown = [name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in names]
+    return {"gpu.models": ", ".join(shown)} if shown else {}

@@ -13,7 +13,8 @@ import pytest
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # whoever starts the tests in the background leaves Ctrl-C ignored, and programs under test would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.path.insert(0, str(Path(__file__).parent / "measurement"))  # the fakes are used by several test folders
+for folder in ("measurement", "probes"):  # their fakes are used by several test folders
+    sys.path.insert(0, str(Path(__file__).parent / folder))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,8 @@ import socket
 from importlib.metadata import version
 from pathlib import Path
 
+from fake_nvml import FakeNvml
+
 from mlbench.environment import environment
 
 
@@ -40,3 +42,12 @@ def test_limits_of_a_container_are_facts_and_bound_what_is_usable(tmp_path: Path
     (group / "memory.max").write_text(f"{768 << 20}\n")
     facts = environment(tmp_path, tmp_path)
     assert (facts["cgroup.cpu_max"], facts["cgroup.memory_max"], facts["cpu.usable"]) == ("0.5 CPUs", "768 MiB", "1")
+
+
+def test_gpus_by_their_models() -> None:
+    two = FakeNvml(2, names=("A100", "L4"))
+    assert environment(nvml=two)["gpu.models"] == "A100, L4"
+    for none in (FakeNvml(0), FakeNvml(broken=("init",)), FakeNvml(broken=("handle",))):
+        assert "gpu.models" not in environment(nvml=none)
+        assert none.open == 0
+    assert two.open == 0
