@@ -138,15 +138,19 @@ class Coordinator:
                 complete = False
             finally:
                 self._stop_all()
-        return replace(self._measured(), energy_source=energy_source, absent=dict(absent or {}), complete=complete)
+        return replace(
+            self._measured(self._plan), energy_source=energy_source, absent=dict(absent or {}), complete=complete
+        )
 
-    def _measured(self) -> Measurement:
+    def _measured(self, plan: Plan) -> Measurement:
+        """The trials of a plan that may have ended at a look: a study that was resumed may hold more than that."""
+        last = plan.trials
         return Measurement(
-            plan=self._plan,
-            turns=tuple(sorted(self._turns, key=lambda turn: turn.trial)),
-            workers=tuple(sorted(self._workers, key=lambda worker: worker.trial)),
+            plan=plan,
+            turns=tuple(sorted((turn for turn in self._turns if turn.trial < last), key=lambda turn: turn.trial)),
+            workers=tuple(sorted((item for item in self._workers if item.trial < last), key=lambda item: item.trial)),
             predictions=tuple(self._predictions.values()),
-            lost=tuple(self._lost),
+            lost=tuple(loss for loss in self._lost if loss.trial < last),
             refused=tuple(self._refused.values()),
         )
 
@@ -155,9 +159,10 @@ class Coordinator:
         if trials not in self._plan.looks:
             return False
         look = self._plan.looks.index(trials) + 1
-        if look < len(self._plan.looks) and not self._settled(look, self._measured()):
+        ended = self._plan.ended_at(look)
+        if look < len(self._plan.looks) and not self._settled(look, self._measured(ended)):
             return False
-        self._plan = self._plan.ended_at(look)
+        self._plan = ended
         return True
 
     def _generation(self, trial: int, threads: int | None, directory: str) -> None:

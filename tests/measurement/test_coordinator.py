@@ -198,6 +198,23 @@ def test_a_look_that_settles_it_ends_the_measurement(ends_at: int) -> None:
     assert measurement.complete
 
 
+def test_a_look_of_a_study_that_goes_on_sees_no_more_than_it_would_have_seen() -> None:
+    parts: dict[int, Measurement] = {}
+    Bench().run(plan=LOOKS, trial_over=parts.__setitem__)
+    seen: list[tuple[int, set[int]]] = []
+
+    def settled(look: int, measured: Measurement) -> bool:
+        seen.append((look, {turn.trial for turn in measured.turns} | {item.trial for item in measured.workers}))
+        return look == 2
+
+    bench = Bench()
+    measurement = bench.run(plan=LOOKS, settled=settled, before=[parts[trial] for trial in range(5)])
+    assert seen == [(1, {0, 1}), (2, {0, 1, 2, 3})]
+    assert bench.handles == []
+    assert {turn.trial for turn in measurement.turns} == {0, 1, 2, 3}
+    assert (measurement.plan.trials, measurement.plan.look) == (4, 2)
+
+
 def test_without_looks_nobody_is_asked() -> None:
     def never(_look: int, _measured: Measurement) -> bool:
         raise AssertionError("there is no look to take")
