@@ -281,6 +281,14 @@ def test_dry_run_prints_the_plan_and_the_warnings(capsys: pytest.CaptureFixture[
     assert "variants: none is selected" in said
 
 
+def test_dry_run_says_how_far_looks_and_a_budget_may_go(capsys: pytest.CaptureFixture[str]) -> None:
+    given_ = ["run", "--dry-run", "variants=[]", "protocol=quick", "protocol.extend=2", "protocol.budget_minutes=5"]
+    assert cli.main(given_) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "at most 18 trials (looked at after 6, 12 and 18)" in out
+    assert "this is the most: a pilot sizes it to protocol.budget_minutes=5" in out
+
+
 def test_dry_run_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     uri = r"http://it's\${me}:5000"
     given_ = ["run", "--dry-run", "--json", "variants=[pruned]", "--tracking-uri", uri, "--experiment", "a, b"]
