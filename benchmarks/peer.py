@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from peer_model import encoder
 from peer_optimum import ANSWER
-from shared import log_ratios, ratio
+from shared import log_ratios, ratio, turn_cpu
 
 from mlbench import statistics
 from mlbench.measurement.process import worker_environment
@@ -100,7 +100,7 @@ def rows(pair: Pair, run: Callable[[], tuple[str, list[float]]], names: tuple[st
     """
     bare, harness = names
     random = np.random.default_rng(0)
-    found: dict[str, list[float]] = {"mlbench": [], "p50": [], "mean": []}
+    found: dict[str, list[float]] = {"mlbench": [], "cpu": [], "p50": [], "mean": []}
     version = ""
     for trial in range(trials):
         first = bool(random.integers(2))
@@ -111,11 +111,13 @@ def rows(pair: Pair, run: Callable[[], tuple[str, list[float]]], names: tuple[st
             version, seconds = run()
         plain = np.concatenate([turn.timed_ns for turn in turns if turn.arm == bare]) / 1e9
         found["mlbench"].append(float(log_ratios(turns, bare, harness)[0]))
+        found["cpu"].append(float(log_ratios(turns, bare, harness, turn_cpu)[0]))
         found["p50"].append(float(np.log(np.median(seconds) / np.median(plain))))
         found["mean"].append(float(np.log(np.mean(seconds) / np.mean(plain))))
     said: Mapping[str, str] = {name: _ratio(values) for name, values in found.items()}
     return [
         (f"p50 under mlbench over p50 of the bare loop, a BERT encoder, {trials} trials", said["mlbench"]),
+        ("the same ratio by process CPU time instead of wall time", said["cpu"]),
         (f"p50 by optimum-benchmark {version} over the same", said["p50"]),
         (f"mean by optimum-benchmark {version} over the mean of the bare loop", said["mean"]),
     ]

@@ -154,13 +154,14 @@ def test_the_peer_is_held_against_the_bare_loop_of_the_same_trial() -> None:
     def pair(trial: int) -> Any:
         ns = {overhead.BARE: 2_000_000 + trial, overhead.HARNESS: 2_200_000 + trial}
         turns = [
-            Turn(0, 0, place, arm, 1, 0, 1, 1, 1, np.zeros(0, int), np.full(4, ns[arm])) for place, arm in enumerate(ns)
+            Turn(0, 0, place, arm, 1, 0, 1, 8 + place, 9, np.zeros(0, int), np.full(4, ns[arm]))
+            for place, arm in enumerate(ns)
         ]
         return SimpleNamespace(turns=turns)
 
     found = peer.rows(pair, lambda: ("0.6.0", [0.004, 0.004, 0.010]), (overhead.BARE, overhead.HARNESS), 3)
-    assert [row[1].partition(" ")[0] for row in found] == ["1.1000", "2.0000", "3.0000"]
-    assert "0.6.0" in found[1][0]
+    assert [row[1].partition(" ")[0] for row in found] == ["1.1000", "1.1250", "2.0000", "3.0000"]
+    assert "0.6.0" in found[2][0]
 
 
 def test_the_bare_loop_gets_the_batches_of_a_worker() -> None:
