@@ -28,7 +28,7 @@ from mlbench.tracking.champion import Champion
 from mlbench.tracking.runs import OpenStudy, open_study, resume_study
 from mlbench.tracking.uris import Location, absolute
 
-_RUN_ID = "MLFLOW_RUN_ID"
+_PROJECT, _PARENT = "MLFLOW_RUN_ID", "MLBENCH_PARENT_RUN_ID"
 _KINDS = "http://HOST:PORT, sqlite:///FILE, postgresql://..., mysql://..., mssql://... or databricks"
 _CONNECT_LIMIT = {"postgresql": {"connect_timeout": 5}, "mysql": {"connect_timeout": 5}, "mssql": {"timeout": 5}}
 
@@ -40,6 +40,7 @@ class Tracker:
     Attributes:
         location: The absolute tracking URI and where it was set.
         adopted: The run that ``mlflow run`` opened for this process, which becomes the study's run; usually None.
+        parent: The run below which the study goes: the project's, where another study is that already; usually None.
     """
 
     client: MlflowClient
@@ -47,6 +48,7 @@ class Tracker:
     experiment_id: str
     experiment: str
     adopted: str | None = None
+    parent: str | None = None
 
     def open_study(
         self,
@@ -101,13 +103,15 @@ def connect(config: TrackingConfig, *, create: bool = True) -> Tracker:
         client.search_experiments(max_results=1)
         # under `mlflow run` studies are in the project run's experiment, and so are looked for there
         unnamed = config.experiment == TrackingConfig().experiment
-        adopted = _adopted(client, location) if create or unnamed else None
-        if adopted is not None:
-            experiment = client.get_experiment(adopted.info.experiment_id)
+        above, free = _above(client, location) if create or unnamed else (None, False)
+        if above is not None:
+            experiment = client.get_experiment(above.info.experiment_id)
         else:
             experiment = _experiment(client, config.experiment, location, create=create)
-    run_id = adopted.info.run_id if create and adopted is not None else None
-    return Tracker(client, location, experiment.experiment_id, experiment.name, run_id)
+            above = _active(client, experiment) if create else None
+    run_id = above.info.run_id if create and above is not None else None
+    adopted, parent = (run_id, None) if free else (None, run_id)
+    return Tracker(client, location, experiment.experiment_id, experiment.name, adopted, parent)
 
 
 def connect_to_run(uri: str, run_id: str) -> Tracker:
@@ -241,23 +245,44 @@ def _experiment(client: MlflowClient, name: str, location: Location, *, create: 
     return experiment
 
 
-def _adopted(client: MlflowClient, location: Location) -> Run | None:
-    """The run that ``mlflow run`` opened for this process."""
-    run_id = os.environ.get(_RUN_ID)
-    if not run_id:
+def _above(client: MlflowClient, location: Location) -> tuple[Run | None, bool]:
+    """The run that this process works for, and whether it is free to become the study's own.
+
+    ``mlflow run`` opens a run for its project. The first study becomes that run, and any further one goes below it, as
+    it does below a run that is named as the parent.
+    """
+    for variable in (_PROJECT, _PARENT):
+        run_id = os.environ.get(variable)
+        if not run_id:
+            continue
+        try:
+            run = client.get_run(run_id)
+        except MlflowException as error:
+            opened = "that 'mlflow run' opened " if variable == _PROJECT else ""
+            action = "under 'mlflow run' leave tracking.uri unset" if variable == _PROJECT else f"unset {variable}"
+            raise InputError(
+                f"the run {run_id} {opened}({variable}) is not in the MLflow store {location.shown()}: {action}"
+            ) from error
+        if variable == _PARENT or run.data.tags.get(names.KIND) == "study":
+            return run, False
+        if run.info.status != RunStatus.to_string(RunStatus.RUNNING):
+            raise InputError(
+                f"{variable} names the run {run_id}, which has already ended ({run.info.status}): unset it, or start "
+                "through 'mlflow run'"
+            )
+        return run, True
+    return None, False
+
+
+def _active(client: MlflowClient, experiment: Experiment) -> Run | None:
+    """The run that is active in this program (``with mlflow.start_run():``), where it is in the same experiment."""
+    active = mlflow.active_run()
+    if active is None or active.info.experiment_id != experiment.experiment_id:
         return None
     try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        raise InputError(
-            f"the run {run_id} that 'mlflow run' opened ({_RUN_ID}) is not in the MLflow store {location.shown()}: "
-            "under 'mlflow run' leave tracking.uri unset"
-        ) from error
-    if run.info.status != RunStatus.to_string(RunStatus.RUNNING):
-        raise InputError(
-            f"{_RUN_ID} names the run {run_id}, which has already ended ({run.info.status}): unset it, or start "
-            "through 'mlflow run'"
-        )
+        run: Run = client.get_run(active.info.run_id)
+    except MlflowException:  # it is in another store, whose experiment has the same number
+        return None
     return run
 
 

@@ -155,10 +155,13 @@ def open_study(
     with doing("open the study's run"):
         adopted = tracker.adopted
         if adopted is None:
-            run_id = _create(tracker, name, tags)
+            above = {} if tracker.parent is None else {MLFLOW_PARENT_RUN_ID: tracker.parent}
+            run_id = _create(tracker, name, tags | above)
         else:
             run_id = adopted
-            os.environ.pop("MLFLOW_RUN_ID", None)  # as MLflow's own start_run does: one study per adopted run
+            # as MLflow's own start_run does: one study per adopted run; further ones of this process go below it
+            os.environ.pop("MLFLOW_RUN_ID", None)
+            os.environ["MLBENCH_PARENT_RUN_ID"] = run_id
             set_tags(tracker, run_id, tags)
         tracker.client.log_text(run_id, as_yaml(redacted(config)), names.CONFIG_YAML)
     return OpenStudy(tracker, name, run_id)

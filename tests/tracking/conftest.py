@@ -23,13 +23,14 @@ from mlbench.config import TrackingConfig
 def _own_directory(tmp_path, monkeypatch):
     """MLflow keeps local artifacts below the working directory, and mlbench sets its tracking URI for the process."""
     monkeypatch.chdir(tmp_path)
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLBENCH_PARENT_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
     yield
     import mlflow
 
     mlflow.set_tracking_uri(None)
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    for name in ("MLFLOW_TRACKING_URI", "MLBENCH_PARENT_RUN_ID"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")

@@ -230,6 +230,39 @@ class TestAdoption:
             connect(config(store))
 
 
+class TestNesting:
+    def test_below_the_run_that_is_named(self, store, monkeypatch):
+        """As somebody does whose own sweep starts a study in each of its jobs."""
+        client = MlflowClient(store)
+        sweep = client.create_run(client.create_experiment("sweeps"))
+        monkeypatch.setenv("MLBENCH_PARENT_RUN_ID", sweep.info.run_id)
+        tracker = connect(config(store))
+        assert (tracker.parent, tracker.adopted, tracker.experiment) == (sweep.info.run_id, None, "sweeps")
+        reading = connect(config(store), create=False)
+        assert (reading.parent, reading.experiment) == (None, "sweeps")
+
+    def test_a_parent_of_another_store(self, store, monkeypatch):
+        monkeypatch.setenv("MLBENCH_PARENT_RUN_ID", "0" * 32)
+        with pytest.raises(InputError, match=r"MLBENCH_PARENT_RUN_ID\) is not in .*: unset MLBENCH_PARENT_RUN_ID"):
+            connect(config(store))
+
+    def test_below_the_active_run_of_the_same_experiment(self, tracker, store, template_store, tmp_path):
+        import shutil
+
+        import mlflow
+
+        with mlflow.start_run(experiment_id=tracker.experiment_id) as active:
+            assert connect(config(store)).parent == active.info.run_id
+            assert connect(config(store), create=False).parent is None
+            assert connect(TrackingConfig(uri=store, experiment="another")).parent is None
+            shutil.copyfile(template_store, tmp_path / "other.db")
+            other = f"sqlite:///{tmp_path}/other.db"
+            MlflowClient(other).create_experiment("mlbench")
+            assert connect(config(other)).parent is None  # the experiment has the same number, in another store
+            mlflow.set_tracking_uri(store)
+        assert connect(config(store)).parent is None
+
+
 @pytest.mark.e2e
 def test_four_processes_may_be_the_first_at_once(tmp_path):
     code = (

@@ -79,6 +79,23 @@ class TestAdoption:
     def test_only_one_study_adopts_it(self, adopted):
         assert "MLFLOW_RUN_ID" not in os.environ
 
+    def test_further_studies_of_the_project_go_below_it(self, adopted, store, monkeypatch):
+        """Of the same process, and of other ones of the same project, which MLflow gives the same run."""
+        runs, opened = adopted
+        runs.finish()
+        second = connect(TrackingConfig(uri=store)).open_study("second", CONFIG)
+        monkeypatch.delenv("MLBENCH_PARENT_RUN_ID")
+        monkeypatch.setenv("MLFLOW_RUN_ID", opened.info.run_id)
+        third = connect(TrackingConfig(uri=store)).open_study("third", CONFIG)
+        for further in (second, third):
+            found = run(further)
+            assert found.info.run_id != opened.info.run_id
+            assert found.data.tags["mlflow.parentRunId"] == opened.info.run_id
+            assert found.info.experiment_id == opened.info.experiment_id
+        assert runs.tracker.resume_study(runs.run_id).arms == {}  # a study is no arm
+        assert run(runs).info.status == "FINISHED"
+        assert "second" not in run(runs).data.tags.values()
+
     def test_its_parameters_stay(self, adopted):
         runs, _ = adopted
         set_params(runs.tracker, runs.run_id, {"overrides": "protocol=quick", "workload": "digits"})
