@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.records import Artifact
+from mlbench.variants.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,7 @@ _DESCRIBING = {
     "MatMulInteger": (2, 3),
     "BatchNormalization": (3, 4),
 }
+_FROZEN = "_frozen_param"  # how PT2E names what it has folded
 _PACKED = ("MatMulNBits", "GatherBlockQuantized")
 
 
@@ -47,7 +49,8 @@ def counted(artifact: Artifact) -> Artifact:
     if count is None:
         return replace(artifact, uncounted=f"files of the format {artifact.format} do not show their weights")
     try:
-        parameters, nonzero = count(artifact)
+        with quiet("torch", "torchao"):
+            parameters, nonzero = count(artifact)
     except Exception as error:  # noqa: BLE001 - libraries raise what they like, and a count is worth no failure
         return replace(artifact, uncounted=f"the weights cannot be counted ({error})")
     if not parameters:
@@ -64,7 +67,12 @@ def _module(artifact: Artifact) -> Count:
 def _program(artifact: Artifact) -> Count:
     from mlbench.runtimes.torch_programs import load_program
 
-    return _tensors(load_program(artifact).parameters())
+    program = load_program(artifact)
+    if any(_FROZEN in name for name, _ in program.named_buffers()):
+        raise ValueError(
+            "its quantized weights lie beside the original ones, and the program does not tell which it uses"
+        )
+    return _tensors(program.parameters())
 
 
 def _script(artifact: Artifact) -> Count:
@@ -88,8 +96,15 @@ def _constants(graph: Any) -> Iterator[torch.Tensor]:
 
 def _tensors(tensors: Iterable[torch.Tensor]) -> Count:
     found = [tensor.detach() for tensor in tensors if tensor.dim()]
-    plain = [tensor.dequantize() if tensor.is_quantized else tensor for tensor in found]
+    plain = [tensor if _is_plain(tensor) else tensor.dequantize() for tensor in found]
     return sum(tensor.numel() for tensor in plain), sum(int(tensor.count_nonzero()) for tensor in plain)
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Neither quantized by torch itself nor a library's own kind of tensor, such as torchao's."""
+    import torch
+
+    return type(tensor) in (torch.Tensor, torch.nn.Parameter) and not tensor.is_quantized
 
 
 def _onnx(artifact: Artifact) -> Count:

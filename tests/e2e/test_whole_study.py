@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from desk import Desk
 
-from mlbench.metrics import METRICS, SERIES
+from mlbench.metrics import METRICS, SERIES, SYSTEM
 from mlbench.records import Study
 from mlbench.tracking import load_measurement, load_study
 
@@ -89,6 +89,18 @@ def test_metrics_are_the_documented_ones(desk: Desk, study: Study) -> None:
     assert expected <= set(study.arm("onnx_int8_static").metrics)
     stored = desk.tracker().client.get_run(load_study(desk.tracker(), "whole").arms["onnx_int8_static"]).data.metrics
     assert expected <= set(stored)
+
+
+def test_hardware_over_time_is_in_every_arms_run(desk: Desk, study: Study) -> None:
+    client, loaded = desk.tracker().client, load_study(desk.tracker(), "whole")
+    for name, run_id in loaded.arms.items():
+        if study.arm(name).status == "ok":
+            run = client.get_run(run_id)
+            points = client.get_metric_history(run_id, "system/worker_memory_usage_megabytes")
+            assert [point.step for point in points] == list(range(len(points)))
+            assert run.info.start_time <= points[0].timestamp <= points[-1].timestamp <= run.info.end_time
+            assert {metric.name for metric in SYSTEM} >= {key for key in run.data.metrics if key.startswith("system/")}
+    assert [moment.moment for moment in study.noise.moments] == ["before", "during", "after"]
 
 
 def test_energy_is_measured_or_absent_with_a_reason(study: Study) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,18 @@ def test_an_exported_program(tmp_path: Path) -> None:
 def test_a_module_in_another_precision_has_as_many_weights(tiny: Workload) -> None:
     tuned = replace(tiny.source, format="torch_tuned", meta={**tiny.source.meta, "tuning": {"weights": "bfloat16"}})
     assert numbers(counted(tuned)) == numbers(counted(tiny.source))
+
+
+def test_a_program_that_holds_weights_twice_is_not_counted(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(4, 3)).eval()
+    net[0].register_buffer("_frozen_param0", torch.ones(3, 4, dtype=torch.int8))
+    torch.export.save(torch.export.export(net, (torch.zeros(1, 4),)), tmp_path / "m.pt2")
+    assert "beside the original ones" in counted(artifact(tmp_path, "pt2", "m.pt2")).uncounted
+
+
+def test_tensors_of_torchao(tiny: Workload, built: Callable[..., Artifact]) -> None:
+    pytest.importorskip("torchao")
+    parameters, nonzero = numbers(counted(built({"name": "quantize_torchao"})))
+    assert parameters == counted(tiny.source).parameters
+    assert nonzero is not None
+    assert 0.95 * parameters < nonzero <= parameters  # type: ignore[operator]
