@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
+import yaml
+from pydantic import TypeAdapter
 from sklearn.linear_model import LogisticRegression
 
 from mlbench.config import DataConfig, ModelConfig, TrainConfig, WorkloadConfig
@@ -261,3 +265,36 @@ def test_minilm_tells_intents_apart(minilm: str, config: WorkloadConfig, store: 
     assert (scores.argmax(axis=1) == workload.data.test.labels).all()
     assert workload.source.meta["parameters"] == pytest.approx(22.6e6, rel=0.01)
     assert workload.info.data.classes == ("pay", "play")
+
+
+@pytest.fixture(scope="session")
+def clinc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight intents of CLINC150 as CSV with its own splits, where the data is beside the repository."""
+    root = os.environ.get("MLBENCH_TEST_DATA") or Path(__file__).resolve().parents[2].parent / "shared" / "data"
+    path = Path(root) / "clinc150" / "data_small.json"
+    if not path.is_file():
+        pytest.skip("CLINC150 is neither in ../shared/data nor in $MLBENCH_TEST_DATA")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    chosen = sorted({intent for _, intent in content["train"]})[:8]
+    out = tmp_path_factory.mktemp("clinc") / "intents.csv"
+    with out.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["text", "intent", "part"])
+        for part in ("train", "val", "test"):
+            taken: dict[str, int] = {}
+            for text, intent in content[part]:
+                taken[intent] = taken.get(intent, 0) + 1
+                if intent in chosen and taken[intent] <= 8:
+                    table.writerow([text, intent, part])
+    return out
+
+
+def test_the_shipped_workload_on_real_intents(minilm: str, clinc: Path, store: Store) -> None:
+    text = (Path(__file__).resolve().parents[2] / "conf" / "workload" / "intent.yaml").read_text(encoding="utf-8")
+    config = TypeAdapter(WorkloadConfig).validate_python(yaml.safe_load(text))
+    options = {**config.data.options, "path": str(clinc), "split": "part"}
+    workload = prepare(replace(config, data=replace(config.data, options=options)), store, silent)
+    assert workload.info.data.rows == {"train": 64, "validation": 64, "test": 64}
+    test = workload.data.test
+    scores = answers(workload.source, RuntimeSettings(), test.inputs)
+    assert (scores.argmax(axis=1) == test.labels).mean() > 0.9
