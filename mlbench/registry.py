@@ -95,6 +95,12 @@ _BUILTIN: tuple[Entry, ...] = (
         ("torch", "transformers"),
     ),
     _builtin(
+        "model",
+        "mlflow",
+        "mlbench.tracking.logged_model:LoggedModel",
+        "a model in MLflow by URI (models:/name@alias, runs:/...), of the flavours onnx and sklearn",
+    ),
+    _builtin(
         "dataset",
         "digits",
         "mlbench.workloads.datasets:Digits",

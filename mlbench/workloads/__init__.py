@@ -92,9 +92,13 @@ class DatasetSource(Protocol):
 
 
 class ModelSource(Protocol):
-    """Where the workload's model comes from."""
+    """Where the workload's model comes from.
 
-    format: str
+    Attributes:
+        format: Format of the artifacts it makes; None where that is not known before the model is there.
+    """
+
+    format: str | None
 
     def check(self, config: ModelConfig) -> list[str]:
         """Problems of the configuration, as sentences; cheap, runs before anything starts."""
