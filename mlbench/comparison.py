@@ -154,5 +154,5 @@ def _inverse(ratio: Estimate) -> Estimate:
         ratio,
         value=1.0 / ratio.value,
         low=None if ratio.high is None else 1.0 / ratio.high,
-        high=None if ratio.low is None else 1.0 / ratio.low,
+        high=1.0 / ratio.low if ratio.low else None,
     )

@@ -148,7 +148,7 @@ def negative(estimate: Estimate) -> Estimate:
 def inverse(estimate: Estimate) -> Estimate:
     """The reciprocal of a positive ratio."""
     low = None if estimate.high is None else 1 / estimate.high
-    high = None if estimate.low is None else 1 / estimate.low
+    high = 1 / estimate.low if estimate.low else None
     return replace(estimate, value=1 / estimate.value, low=low, high=high)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.records import Estimate
-from mlbench.statistics._student import summarize, t_quantile
+from mlbench.statistics._student import from_logarithm, summarize, t_quantile
 
 ON_LOGARITHMS = "geometric mean over trials, t interval"
 RATIO = "t interval over trials, on logarithms"
@@ -38,10 +38,11 @@ def trial_estimate(values_per_trial: npt.ArrayLike, unit: str, level: float = 0.
         raise ValueError("an estimate takes one finite value per trial, and at least one")
     positive = bool((values > 0).all())
     summary = summarize(np.log(values)) if positive else summarize(values, scale=0.0)
-    back = math.exp if positive else float
+    value = math.exp(summary.mean) if positive else summary.mean
+    back = from_logarithm if positive else float
     interval = summary.interval(level)
     return Estimate(
-        value=back(summary.mean),
+        value=value,
         low=None if interval is None else back(interval[0]),
         high=None if interval is None else back(interval[1]),
         level=level,
@@ -64,17 +65,22 @@ def at_level(estimate: Estimate, level: float) -> Estimate:
     Raises:
         ValueError: The interval has another level and is not Student's t.
     """
-    if estimate.low is None or estimate.high is None or math.isclose(estimate.level, level, abs_tol=1e-9):
-        return replace(estimate, level=level) if estimate.low is None and estimate.high is None else estimate
+    if math.isclose(estimate.level, level, abs_tol=1e-9):
+        return estimate
+    if estimate.low is None and estimate.high is None:
+        return replace(estimate, level=level)
     if estimate.method not in (ON_LOGARITHMS, RATIO, PLAIN):
         raise ValueError(
             f"an interval of {estimate.level:g} by '{estimate.method}' is not known at the level {level:g}"
         )
     stretch = t_quantile(estimate.n - 1, 0.5 + level / 2) / t_quantile(estimate.n - 1, 0.5 + estimate.level / 2)
-    if estimate.method == PLAIN:
-        low = estimate.value - stretch * (estimate.value - estimate.low)
-        high = estimate.value + stretch * (estimate.high - estimate.value)
-    else:
-        low = estimate.value * (estimate.low / estimate.value) ** stretch
-        high = estimate.value * (estimate.high / estimate.value) ** stretch
-    return replace(estimate, low=low, high=high, level=level)
+
+    def moved(bound: float | None) -> float | None:
+        if bound is None:
+            return None
+        if estimate.method == PLAIN:
+            return estimate.value + stretch * (bound - estimate.value)
+        centre = math.log(estimate.value)
+        return from_logarithm(centre + stretch * (math.log(bound) - centre)) if bound > 0 else 0.0
+
+    return replace(estimate, low=moved(estimate.low), high=moved(estimate.high), level=level)

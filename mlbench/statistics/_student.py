@@ -22,6 +22,14 @@ def t_quantile(df: int, probability: float) -> float:
     return float(special.stdtrit(df, probability))
 
 
+def from_logarithm(value: float) -> float | None:
+    """E to the ``value``; None where that is more than a float holds, which is no bound at all."""
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """Mean and standard deviation of one value per trial; ``sd`` is 0 for a single trial."""

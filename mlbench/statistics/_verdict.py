@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mlbench.records import Call, Estimate, Verdict
 from mlbench.statistics._estimates import RATIO
 from mlbench.statistics._ranks import signed_rank_p
-from mlbench.statistics._student import FloatArray, Summary, summarize
+from mlbench.statistics._student import FloatArray, Summary, from_logarithm, summarize
 
 MIN_TRIALS = 6
 """Fewer trials give no verdict: below this not even a rank test could tell (2 / 2**6 < 5 %)."""
@@ -170,8 +170,8 @@ def _ratio(summary: Summary, level: float) -> Estimate:
     low, high = summary.interval(level) or (None, None)
     return Estimate(
         value=math.exp(summary.mean),
-        low=None if low is None else math.exp(low),
-        high=None if high is None else math.exp(high),
+        low=None if low is None else from_logarithm(low),
+        high=None if high is None else from_logarithm(high),
         level=level,
         n=summary.n,
         unit="ratio",

@@ -65,7 +65,8 @@ def test_refuses_nonsense(values: object) -> None:
 
 
 @given(
-    st.lists(st.floats(-5, 1e4), min_size=2, max_size=20),
+    st.lists(st.floats(-5, 1e4), min_size=2, max_size=20).filter(lambda values: min(values) <= 0)
+    | st.lists(st.floats(0.5, 2), min_size=2, max_size=20),
     st.sampled_from([0.5, 0.9, 0.95, 0.99]),
     st.sampled_from([0.5, 0.9, 0.95, 0.999]),
 )
@@ -74,6 +75,17 @@ def test_an_interval_at_another_level_is_the_one_made_there(values: list[float],
     moved = at_level(trial_estimate(values, "ms", first), level)
     assert moved.level == pytest.approx(level)
     assert [moved.low, moved.value, moved.high] == pytest.approx([there.low, there.value, there.high], rel=1e-9)
+
+
+def test_a_bound_beyond_all_numbers_is_none() -> None:
+    wide = trial_estimate([1e-200, 1e200], "ms")
+    assert (wide.low, wide.value, wide.high) == (0.0, pytest.approx(1.0), None)
+    narrow = trial_estimate([1.0, 5.0], "ms")
+    assert narrow.high is not None
+    wider = at_level(narrow, 1 - 1e-9)
+    assert (wider.low, wider.high, wider.level) == (0.0, None, 1 - 1e-9)
+    ratio = compare([-1.0, 1.0], metric="m", margin=0.03, alpha=1e-9).ratio
+    assert (ratio.low, ratio.value, ratio.high) == (0.0, 1.0, None)
 
 
 def test_a_ratio_at_another_level() -> None:
