@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,6 +23,15 @@ def verdict(mean: float, sd: float, *, trials: int = 8, lower_is_better: bool = 
     return compare(mean + sd * SHAPE[:trials], metric="m", margin=0.03, lower_is_better=lower_is_better)
 
 
+@pytest.fixture(scope="module")
+def quick_collections() -> Iterator[None]:
+    """statsmodels collects garbage in every call, and everything that was imported would be looked through again."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("quick_collections")
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_adjusted_agrees_with_statsmodels(p_values: list[float]) -> None:
     assert adjusted(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
