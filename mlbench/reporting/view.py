@@ -310,8 +310,13 @@ def _looks(plan: Plan, alpha: float) -> tuple[str, ...]:
 
 
 def reproduce(study: Study) -> str:
-    """The command that runs this study again."""
-    return " ".join(["mlbench run", *(shlex.quote(text.redact(text.plain(item))) for item in study.overrides)])
+    """The command that runs this study again, and below it the same as an MLflow project."""
+    overrides = [text.redact(text.plain(item)) for item in study.overrides]
+    project = f" -P {shlex.quote('overrides=' + shlex.join(overrides))}" if overrides else ""
+    return (
+        f"{shlex.join(['mlbench', 'run', *overrides])}\n"
+        f"mlflow run . --env-manager local{project}  # the same from a checkout, as an MLflow project"
+    )
 
 
 def facts(study: Study) -> tuple[tuple[str, str], ...]:

@@ -160,6 +160,7 @@ def arm_tags(study: Study, arm: ArmResult, colour: str) -> dict[str, str]:
         names.ARM: arm.name,
         names.ROLE: arm.role,
         names.VERDICT: verdict(arm),
+        names.SHIP: str(arm.name == study.decision.winner).lower(),
         names.STATUS: arm.status,
         names.NOISE: study.noise.level,
         names.ENERGY_SOURCE: arm.tags.get(names.ENERGY_SOURCE, study.energy_source),
@@ -185,10 +186,14 @@ def _absent(arm: ArmResult) -> str:
 
 
 def arm_params(study: Study, arm: ArmResult) -> dict[str, str]:
-    """Parameters of an arm's run: its recipe step by step, and what really served it."""
+    """Parameters of an arm's run: its recipe step by step, and what really served it.
+
+    ``study.created`` is the axis of time in MLflow's charts, which have none of their own for figures of many runs.
+    """
     effective = dict(arm.effective)
     settings = arm.recipe.runtime
     params = {
+        "study.created": study.created[:19].replace("T", " "),
         "recipe": " + ".join(step.name for step in arm.recipe.steps) or "none",
         "runtime": str(effective.pop("runtime", settings.name)),
         "threads": str(effective.pop("threads", settings.threads)),

@@ -1,4 +1,4 @@
-"""Saved views of MLflow's run page: one of all studies, and one of each study with the charts that decide.
+"""Saved views of MLflow's run page: all studies, figures over time, and each study with the charts that decide.
 
 MLflow keeps saved views as experiment tags in a format of its own (introduced in 3.15), so this is limited to the
 versions that are known to read it; without a view the pages are reached through plain links.
@@ -10,7 +10,7 @@ import base64
 import json
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from mlbench.metrics import SWEEPS
 from mlbench.records import Study
+from mlbench.reporting.view import quality_metric
 from mlbench.tracking import content, names
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ _PREFIX = "mlflow.sharedViewState."
 _KNOWN = ((3, 15), (4, 0))
 _TAG_LIMIT = 20_000
 _SPACE = uuid.UUID("6f9b6a54-7c0e-4a43-9a0b-0f6f3f3e2c11")  # names the ids below, so that they repeat
-_SPEED, _SPEEDUP, _QUALITY = "latency/p50_ms", "vs_baseline/speedup_p50", "quality/accuracy"
+_SPEED, _SPEEDUP, _CREATED = "latency/p50_ms", "vs_baseline/speedup_p50", "study.created"
 _BARS = (_SPEED, "throughput/samples_per_s", "memory/peak_rss_mib", "memory/disk_mib")
-_ALL_STUDIES = "1mlbenchstudies"
+_ALL_STUDIES, _ARMS, _SHIPPED = "1mlbenchstudies", "1mlbencharmsovertime", "1mlbenchshippedovertime"
+_MOST_RUNS = 200  # that MLflow draws in one chart over time
 _COLUMNS = (
     _SPEEDUP,
     f"{_SPEEDUP}_low",
@@ -38,7 +40,6 @@ _COLUMNS = (
     _SPEED,
     "latency/p95_ms",
     "throughput/samples_per_s",
-    _QUALITY,
     "memory/peak_rss_mib",
     "memory/disk_mib",
 )
@@ -54,7 +55,7 @@ def supported(version: str = mlflow.__version__) -> bool:
 
 
 def save_view(runs: OpenStudy, study: Study) -> bool:
-    """Save the study's view and the view of all studies; False where this MLflow does not know views or it is too long.
+    """Save the study's view and those of the experiment; False where this MLflow knows none, or one is too long.
 
     Raises:
         TrackingError: Never because of the views themselves: a store that refuses them gives False.
@@ -66,6 +67,8 @@ def save_view(runs: OpenStudy, study: Study) -> bool:
     baseline = runs.arms[study.baseline.name].run_id
     views = {
         _ALL_STUDIES: _packed("mlbench: all studies", 1, _studies()),
+        _ARMS: _packed("mlbench: every arm over time", 2, _over_time(study, f"tags.{names.KIND} = 'arm'")),
+        _SHIPPED: _packed("mlbench: arms to ship, over time", 3, _over_time(study, f"tags.{names.SHIP} = 'true'")),
         _key(info.start_time, runs.run_id): _packed(
             f"mlbench: {study.name}", info.start_time, _state(study, runs.run_id, baseline)
         ),
@@ -126,19 +129,51 @@ def _studies() -> dict[str, Any]:
     return _table(f"tags.{names.KIND} = 'study'", "attributes.start_time", columns, ascending=False)
 
 
+def _over_time(study: Study, search: str) -> dict[str, Any]:
+    """Figures of many studies by the study's time, a point per arm, in the arm's colour.
+
+    Sorted by a parameter: by its own time of creation MLflow hides arms under their studies, and draws nothing.
+    """
+    shown = (_SPEED, _SPEEDUP, _quality(study), *_BARS[1:])
+    columns = [f"params.`{_CREATED}`", f"tags.`{names.STUDY}`", f"tags.`{names.VERDICT}`", f"tags.`{names.NOISE}`"]
+    trends = [_scatter((_CREATED, "PARAM"), (name, "METRIC")) for name in shown]
+    return {
+        **_table(search, f"params.`{_CREATED}`", [*columns, *(f"metrics.`{name}`" for name in shown)], ascending=False),
+        **_charts("over time", {"Over time": trends}, _MOST_RUNS),
+    }
+
+
 def _state(study: Study, run_id: str, baseline: str) -> dict[str, Any]:
     present = {point.key for arm in study.arms for point in content.metrics(arm)}
+    columns = [
+        f"tags.`{names.VERDICT}`",
+        *(f"metrics.`{name}`" for name in (*_COLUMNS, _quality(study)) if name in present),
+    ]
+    search = f"tags.mlflow.parentRunId = '{run_id}' AND tags.{names.KIND} = 'arm'"
+    return {
+        **_table(search, f"metrics.`{_SPEED}`", columns, ascending=True),
+        **_charts(run_id, _cards(present, _quality(study), baseline), 50),
+    }
+
+
+def _quality(study: Study) -> str:
+    """The metric of quality that the policy is about."""
+    return names.metric_key(f"quality/{quality_metric(study)}")
+
+
+def _charts(place: str, cards: Mapping[str, Sequence[dict[str, Any]]], runs: int) -> dict[str, Any]:
+    """The charts by section, with ids that are the same whenever the view is saved again."""
     charts: list[dict[str, Any]] = []
     sections = []
-    for title, cards in _cards(present, baseline).items():
-        section = _id(run_id, title)
+    for title, of_section in cards.items():
+        if not of_section:
+            continue
+        section = _id(place, title)
         sections.append({"uuid": section, "name": title, **_shown(), "isReordered": True})
-        for number, card in enumerate(cards):
-            same = {"uuid": _id(run_id, title, number), "metricSectionId": section, "runsCountToCompare": 50}
+        for number, card in enumerate(of_section):
+            same = {"uuid": _id(place, title, number), "metricSectionId": section, "runsCountToCompare": runs}
             charts.append({**same, **_shown(), **card})
-    columns = [f"tags.`{names.VERDICT}`", *(f"metrics.`{name}`" for name in _COLUMNS if name in present)]
     return {
-        **_table(f"tags.mlflow.parentRunId = '{run_id}'", f"metrics.`{_SPEED}`", columns, ascending=True),
         "isAccordionReordered": True,
         "hideEmptyCharts": True,
         "compareRunSections": sections,
@@ -147,13 +182,8 @@ def _state(study: Study, run_id: str, baseline: str) -> dict[str, Any]:
     }
 
 
-def _cards(present: set[str], baseline: str) -> dict[str, list[dict[str, Any]]]:
+def _cards(present: set[str], quality: str, baseline: str) -> dict[str, list[dict[str, Any]]]:
     """Charts by section."""
-    plane = {
-        "type": "SCATTER",
-        "xaxis": {"key": _SPEED, "type": "METRIC"},
-        "yaxis": {"key": _QUALITY, "type": "METRIC"},
-    }
     against = {
         "type": "DIFFERENCE",
         "chartName": "Runs difference view",
@@ -162,9 +192,11 @@ def _cards(present: set[str], baseline: str) -> dict[str, list[dict[str, Any]]]:
         "showDifferencesOnly": True,
         "baselineColumnUuid": baseline,
     }
+    together = [name for name in (_SPEED, "throughput/samples_per_s", quality, *_BARS[2:]) if name in present]
+    parallel = {"type": "PARALLEL", "selectedParams": ["runtime"], "selectedMetrics": together, "showAllRuns": True}
     return {
         "Speed against quality": [
-            *([plane] if {_SPEED, _QUALITY} <= present else []),
+            *([_scatter((_SPEED, "METRIC"), (quality, "METRIC"))] if {_SPEED, quality} <= present else []),
             *_bars([_SPEEDUP] if _SPEEDUP in present else []),
         ],
         "Headline figures": _bars([name for name in _BARS if name in present]),
@@ -174,7 +206,12 @@ def _cards(present: set[str], baseline: str) -> dict[str, list[dict[str, Any]]]:
             if any(name.startswith(f"{sweep.prefix}/") for name in present)
         },
         "Against the baseline": [against],
+        "All figures together": [parallel] if len(together) > 1 else [],
     }
+
+
+def _scatter(x: tuple[str, str], y: tuple[str, str]) -> dict[str, Any]:
+    return {"type": "SCATTER", "xaxis": {"key": x[0], "type": x[1]}, "yaxis": {"key": y[0], "type": y[1]}}
 
 
 def _line(metric: str) -> dict[str, Any]:

@@ -163,9 +163,18 @@ def test_the_least_number_of_trials_is_that_of_the_statistics() -> None:
 
 
 def test_the_command_survives_a_shell_and_tells_no_password(study: Study, hostile: Study) -> None:
-    assert shlex.split(view.reproduce(study)) == ["mlbench", "run", *study.overrides]
+    ours, project = view.reproduce(study).splitlines()
+    assert shlex.split(ours) == ["mlbench", "run", *study.overrides]
+    words = shlex.split(project, comments=True)
+    assert words[:6] == ["mlflow", "run", ".", "--env-manager", "local", "-P"]
+    assert shlex.split(words[6].removeprefix("overrides=")) == list(study.overrides)
     assert "secret" not in view.reproduce(hostile)
     assert shlex.split(view.reproduce(hostile))[2] == "name=<script>alert(1)</script>"
+    plain = view.reproduce(dataclasses.replace(study, overrides=())).splitlines()
+    assert [shlex.split(line, comments=True) for line in plain] == [
+        ["mlbench", "run"],
+        ["mlflow", "run", ".", "--env-manager", "local"],
+    ]
 
 
 def test_facts(study: Study) -> None:

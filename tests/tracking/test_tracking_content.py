@@ -100,6 +100,8 @@ class TestArm:
         assert tags["mlbench.role"] == "variant"
         assert tags["mlbench.verdict"] == "faster"
         assert tags["mlflow.runColor"] == "#0072b2"
+        assert tags["mlbench.ship"] == "true"
+        assert content.arm_tags(study, study.baseline, "")["mlbench.ship"] == "false"
         assert json.loads(tags["mlbench.absent"]) == {"energy/joules_per_sample": "no counter here"}
         assert "mlbench.error" not in tags
 
@@ -141,6 +143,7 @@ class TestArm:
         assert params["effective.version"] == "1.32.0"
         assert params["runtime.graph_level"] == "all"
         assert params["artifact.format"] == "onnx"
+        assert params["study.created"] == "2026-01-01 00:00:00"
 
     def test_params_of_an_arm_that_was_never_served(self, study):
         params = content.arm_params(study, study.arm("broken"))

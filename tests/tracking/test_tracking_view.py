@@ -24,7 +24,7 @@ def test_a_published_study_has_a_view(published):
     tracker, run_id = published
     name, saved = state(tracker, view_key(tracker, run_id))
     assert name == "mlbench: tiny-20260101-000000"
-    assert saved["searchFilter"] == f"tags.mlflow.parentRunId = '{run_id}'"
+    assert saved["searchFilter"] == f"tags.mlflow.parentRunId = '{run_id}' AND tags.mlbench.kind = 'arm'"
     assert saved["orderByKey"] == "metrics.`latency/p50_ms`"
     baseline = next(card for card in saved["compareRunCharts"] if card["type"] == "DIFFERENCE")["baselineColumnUuid"]
     assert tracker.client.get_run(baseline).data.tags["mlbench.role"] == "baseline"
@@ -39,7 +39,9 @@ def test_every_chart_has_a_section_and_an_id_of_its_own(published):
     charts = saved["compareRunCharts"]
     assert {chart["metricSectionId"] for chart in charts} == sections
     assert len({chart["uuid"] for chart in charts}) == len(charts)
-    assert [chart["type"] for chart in charts] == ["SCATTER", "BAR", "BAR", "BAR", "BAR", "LINE", "DIFFERENCE"]
+    assert [chart["type"] for chart in charts] == [
+        "SCATTER", "BAR", "BAR", "BAR", "BAR", "LINE", "DIFFERENCE", "PARALLEL",
+    ]  # fmt: skip
 
 
 def test_all_studies_have_one_view(published):
@@ -48,6 +50,21 @@ def test_all_studies_have_one_view(published):
     assert name == "mlbench: all studies"
     assert saved["searchFilter"] == "tags.mlbench.kind = 'study'"
     assert "tags.`mlbench.decision`" in saved["selectedColumns"]
+
+
+@pytest.mark.parametrize(("key", "expected"), [(view._ARMS, 4), (view._SHIPPED, 1)])
+def test_figures_over_time(published, key, expected):
+    """MLflow itself finds the arms, and every chart has the time of the study, which each arm says."""
+    tracker, _ = published
+    _, saved = state(tracker, key)
+    found = tracker.client.search_runs([tracker.experiment_id], saved["searchFilter"])
+    measured = [run for run in found if run.data.metrics]
+    assert len(measured) == expected
+    assert {run.data.tags["mlbench.kind"] for run in found} == {"arm"}
+    for chart in saved["compareRunCharts"]:
+        assert (chart["type"], chart["xaxis"]) == ("SCATTER", {"key": "study.created", "type": "PARAM"})
+    assert {run.data.params["study.created"] for run in found} == {"2026-01-01 00:00:00"}
+    assert "metrics.`quality/accuracy`" in saved["selectedColumns"]
 
 
 def test_saving_again_keeps_one_view(published, artifacts):
