@@ -34,7 +34,7 @@ def journaled(
                 yield journal
             except BaseException as error:
                 if _closed(runs, error, progress) and not journal.trials():
-                    journal.remove()
+                    noting(progress, journal.remove)
                 raise
     except InputError as error:
         _closed(runs, error, progress)

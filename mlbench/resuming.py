@@ -13,9 +13,10 @@ from mlbench import __version__, overrides
 from mlbench.compose import Composition, compose
 from mlbench.errors import InputError, MlbenchError
 from mlbench.journal import Begun, Journal, JournaledArm, JournalError, Planned, journals
-from mlbench.records import Arm, Measurement, Notice
+from mlbench.records import Arm, Measurement, Notice, from_dict, to_dict
 from mlbench.sync import tracking_config
 from mlbench.tracking import OpenStudy, Tracker, find_champion
+from mlbench.tracking.content import redacted
 from mlbench.tracking.names import redact
 from mlbench.variants.store import Store
 
@@ -164,8 +165,9 @@ def open_runs(composition: Composition, tracker: Tracker, journal: Journal | Non
 
 
 def journaled_arm(arm: Arm) -> JournaledArm:
-    """An arm as the journal keeps it."""
-    return JournaledArm(arm.name, arm.role, arm.recipe, arm.settings, arm.artifact.digest)
+    """An arm as the journal keeps it: without credentials."""
+    plain = to_dict(JournaledArm(arm.name, arm.role, arm.recipe, arm.settings, arm.artifact.digest))
+    return from_dict(JournaledArm, redacted(plain))
 
 
 def check_same_arms(planned: Planned, arms: Sequence[Arm]) -> None:
@@ -200,7 +202,7 @@ def notices(before: Sequence[Measurement]) -> list[Notice]:
     """What the reader of a resumed study must know."""
     if not before:
         return []
-    message = f"the study was resumed: {len(before)} of its trials were measured in an earlier sitting"
+    message = f"the study was resumed: {len(before)} of its trials are of an earlier sitting, whose time is not counted"
     return [Notice("resumed", message, "if the machine was changed in between, measure it anew")]
 
 

@@ -12,7 +12,7 @@ from mlbench.compose import compose
 from mlbench.config import ProtocolConfig
 from mlbench.errors import InputError, MlbenchError
 from mlbench.journal import Begun, Journal, JournalBusyError, Planned
-from mlbench.records import Condition, Measurement, Plan, Turn
+from mlbench.records import Condition, Measurement, Plan, Recipe, StepSpec, Turn
 from mlbench.resuming import check_same_arms, journaled_arm, measured_before, notices, open_runs, resume
 
 RUN = "0123456789abcdef0123456789abcdef"
@@ -128,6 +128,16 @@ def test_a_configuration_that_has_changed_is_no_study_to_go_on_with(root: Path, 
 def make_planned() -> Planned:
     arms = [make_arm("baseline", "baseline"), make_arm("a")]
     return Planned(PLAN, ProtocolConfig(trials=2), tuple(journaled_arm(arm) for arm in arms))
+
+
+def test_an_arm_is_kept_without_credentials() -> None:
+    arm = make_arm("a")
+    recipe = Recipe("a", (StepSpec("fetch", {"url": "http://me:secret@host/x"}),), description="as it is")
+    settings = replace(arm.settings, options={"license": "http://host?token=secret"})
+    kept = journaled_arm(replace(arm, recipe=recipe, settings=settings))
+    assert "secret" not in str(kept)
+    assert kept.recipe.steps[0].params == {"url": "http://***@host/x"}
+    assert (kept.recipe.description, kept.settings.threads, kept.digest) == ("as it is", 1, "a")
 
 
 def test_arms_must_be_what_was_measured() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from mlflow.tracking._tracking_service.utils import _get_store
 from requests.exceptions import RequestException
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -207,8 +209,23 @@ def _check_local(location: Location, *, create: bool) -> None:
         raise InputError(f"there is no MLflow store {location.shown()} yet: no study was recorded there")
     if create and path.exists() and not os.access(path, os.W_OK):
         raise InputError(f"the MLflow store {location.shown()} cannot be used: it may only be read")
+    if not path.exists() and not location.uri.partition("?")[2]:
+        _make_store(path)
     with closing(sqlite3.connect(path, timeout=30)) as database:
         database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+def _make_store(path: Path) -> None:
+    """A fresh SQLite store in one step: MLflow makes its tables one by one, and half of them nobody can use any more.
+
+    So they are made beside the place, and renamed: a process that is killed meanwhile leaves no store.
+    """
+    with tempfile.TemporaryDirectory(prefix=".mlbench-store-", dir=path.parent) as folder:
+        fresh = Path(folder) / path.name
+        MlflowClient(f"sqlite:///{fresh}").search_experiments(max_results=1)
+        store = _get_store(f"sqlite:///{fresh}")  # type: ignore[no-untyped-call] # the very one that the client uses
+        store.engine.dispose()  # no connection to it is left when it is renamed
+        fresh.rename(path)
 
 
 def _check_database(location: Location) -> None:

@@ -279,3 +279,18 @@ def test_four_processes_may_be_the_first_at_once(tmp_path):
     assert [process.returncode for process in processes] == [0, 0, 0, 0], said
     assert {out for out, _ in said} == {"1\n"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh.db"]
+
+
+def test_a_process_that_is_killed_while_it_makes_the_store_leaves_none(tmp_path, monkeypatch):
+    from mlflow.store.db import utils
+
+    def killed(_engine):
+        raise KeyboardInterrupt  # what the tables made so far look like to whoever comes next
+
+    monkeypatch.setattr(utils, "_upgrade_db", killed)
+    with pytest.raises(KeyboardInterrupt):
+        connect(config(f"sqlite:///{tmp_path}/fresh.db"))
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+    assert connect(config(f"sqlite:///{tmp_path}/fresh.db")).experiment == "mlbench"
+    assert [path.name for path in tmp_path.iterdir()] == ["fresh.db"]
