@@ -80,7 +80,9 @@ def test_recipes_are_checked_against_the_workloads_model(config: StudyConfig) ->
 def test_recipes_without_a_known_model_are_not_judged(config: StudyConfig) -> None:
     workload = replace(config.workload, model=replace(config.workload.model, source="nope"))
     sentences = found(workload=workload, baseline=BaselineConfig(steps=({"name": "delai"},)), registry=RegistryConfig())
-    assert sentences == ["workload.model.source: unknown model 'nope'; known: torch_factory"]
+    (sentence,) = sentences
+    assert sentence.startswith("workload.model.source: unknown model 'nope'; known: ")
+    assert "torch_factory" in sentence
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

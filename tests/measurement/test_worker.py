@@ -96,7 +96,8 @@ def test_load_and_first_call_are_timed_apart(setup: Setup) -> None:
     assert header["load_ms"] == 7.0
     assert header["first_call_ms"] == 0.25
     assert header["effective"] == {"runtime": "fake"}
-    assert header["load_peak_mib"] == pytest.approx(header["load_rss_mib"], rel=0.5)  # the kernel counts in batches
+    # the kernel counts in batches; what this process held at its peak it may have given back since
+    assert header["load_peak_mib"] > 0.9 * header["load_rss_mib"] > 0
     assert 0 < header["load_uss_mib"] < 1.1 * header["load_rss_mib"]
 
 
