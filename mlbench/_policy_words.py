@@ -31,7 +31,7 @@ def label(metric: str) -> str:
 
 def asked(goal: ConstraintConfig) -> str:
     """The goal as the user set it."""
-    where = " against the baseline" if goal.against == "baseline" and not goal.metric.startswith(RELATIVE) else ""
+    where = "" if goal.against == "absolute" or goal.metric.startswith(RELATIVE) else f" against the {goal.against}"
     sure = "" if goal.confidence == 0.95 else f" ({100 * goal.confidence:g} % confidence)"
     return f"{goal.metric}{where}: {limits(goal)}{sure}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from mlbench.records import (
     Quality,
     SeriesPoint,
     Verdict,
+    Versus,
 )
 from mlbench.speeds import TAG, two_speeds
 
@@ -36,6 +38,7 @@ def analyse(
     qualities: Mapping[str, Quality],
     protocol: ProtocolConfig,
     noise: Noise,
+    against_incumbent: Mapping[str, Mapping[str, Estimate]] | None = None,
 ) -> tuple[ArmResult, ...]:
     """One result per arm of the plan, the baseline first.
 
@@ -45,6 +48,7 @@ def analyse(
         qualities: Quality of each arm that gave predictions.
         protocol: Margin and error rate of the verdicts.
         noise: On an unusable machine every verdict is withheld.
+        against_incumbent: Paired differences of quality to the incumbent, by arm.
     """
     figures = Figures(measurement)
     results = {arm.name: _result(arm, figures, measurement, qualities.get(arm.name)) for arm in arms}
@@ -56,15 +60,37 @@ def analyse(
     baseline = measurement.plan.baseline
     variants = [name for name, result in results.items() if name != baseline and result.status != "failed"]
     if results[baseline].status != "failed":
-        found = verdicts(figures, baseline, variants, protocol)
-        for name in variants:
-            reason = _withheld(name, baseline, measurement, noise)
-            mine = {metric: calls[name] for metric, calls in found.items() if name in calls}
-            mine = _marked(mine, figures, {arm: of for arm, of in jumps.items() if arm in (name, baseline)})
-            if reason:
-                mine = {metric: statistics.withhold(verdict, reason) for metric, verdict in mine.items()}
+        judged = partial(_judged, figures=figures, measurement=measurement, protocol=protocol, noise=noise, jumps=jumps)
+        for name, mine in judged(baseline, variants).items():
             results[name] = against_baseline(results[name], results[baseline], mine, figures, protocol)
+        for incumbent in [name for name in variants if results[name].role == "incumbent"]:
+            for name, mine in judged(incumbent, [name for name in variants if name != incumbent]).items():
+                deltas = dict((against_incumbent or {}).get(name, {}))
+                results[name] = replace(results[name], versus_incumbent=Versus(mine, deltas))
     return tuple(results[name] for name in sorted(results, key=lambda name: name != baseline))
+
+
+def _judged(
+    other: str,
+    names: Sequence[str],
+    *,
+    figures: Figures,
+    measurement: Measurement,
+    protocol: ProtocolConfig,
+    noise: Noise,
+    jumps: Mapping[str, Mapping[ConditionKey, Notice]],
+) -> dict[str, dict[str, Verdict]]:
+    """Verdicts of arms against one other, marked and withheld where the evidence is not fit, by arm and metric."""
+    found = verdicts(figures, other, names, protocol)
+    judged = {}
+    for name in names:
+        mine = {metric: calls[name] for metric, calls in found.items() if name in calls}
+        mine = _marked(mine, figures, {arm: of for arm, of in jumps.items() if arm in (name, other)})
+        reason = _withheld(name, other, measurement, noise)
+        if reason:
+            mine = {metric: statistics.withhold(verdict, reason) for metric, verdict in mine.items()}
+        judged[name] = mine
+    return judged
 
 
 def _two_speeds(figures: Figures, names: Sequence[str]) -> dict[str, dict[ConditionKey, Notice]]:

@@ -26,7 +26,7 @@ from mlbench.config import (
 )
 from mlbench.errors import InputError
 from mlbench.measurement.cgroup import cpu_budget
-from mlbench.recipes import recipe, step_names
+from mlbench.recipes import INCUMBENT, recipe, step_names
 from mlbench.records import Notice
 from mlbench.tracking import names
 
@@ -53,6 +53,7 @@ def problems(sections: Mapping[str, Any]) -> list[str]:
         found += _protocol(sections["protocol"])
     if "probes" in sections:
         found += _probes(sections["probes"])
+    found += _incumbent(sections)
     if "policy" in sections:
         found += _policy(sections["policy"], sections.get("workload"), sections.get("protocol"), sections.get("probes"))
     if "tracking" in sections:
@@ -227,6 +228,23 @@ def _probes(config: ProbesConfig) -> list[str]:
     found = [f"probes.names: '{name}' stands twice" for name, count in Counter(config.names).items() if count > 1]
     for name in dict.fromkeys(config.names):
         found += _part("probe", name, "probes.names")
+    return found
+
+
+def _incumbent(sections: Mapping[str, Any]) -> list[str]:
+    """Goals against the champion need it as an arm, which needs its name."""
+    policy, wanted = sections.get("policy"), sections.get("incumbent", False)
+    found = []
+    if policy is not None and not wanted:
+        found += [
+            f"policy.constraints[{index}]: against: incumbent needs the champion as an arm: incumbent=true"
+            for index, goal in enumerate(policy.constraints)
+            if goal.against == "incumbent"
+        ]
+    if wanted and INCUMBENT in sections.get("variants", {}):
+        found.append(f"variants.{INCUMBENT}: with incumbent=true that is the champion's name; give it another one")
+    if wanted and "baseline" in sections and sections["baseline"].name == INCUMBENT:
+        found.append(f"baseline.name: with incumbent=true '{INCUMBENT}' is the champion's name; give it another one")
     return found
 
 

@@ -192,13 +192,14 @@ class ConstraintConfig:
     """One goal that an arm must meet, tested by the bound of the interval, never by the point estimate.
 
     ``against: baseline`` compares with the baseline: ``unit: points`` is the difference times 100, ``percent`` the
-    relative change in percent, ``units`` the plain difference. ``against: absolute`` reads the metric itself
-    (``unit: units``). ``confidence`` is the level of the two-sided interval.
+    relative change in percent, ``units`` the plain difference. ``against: incumbent`` compares in the same way with the
+    current champion, where the study has it as an arm. ``against: absolute`` reads the metric itself (``unit: units``).
+    ``confidence`` is the level of the two-sided interval.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     metric: str
-    against: Literal["baseline", "absolute"] = "baseline"
+    against: Literal["baseline", "incumbent", "absolute"] = "baseline"
     unit: Literal["points", "percent", "units"] = "units"
     min: float | None = None
     max: float | None = None
@@ -279,7 +280,11 @@ class RegistryConfig:
 
 @dataclass(frozen=True, slots=True)
 class StudyConfig:
-    """A whole study, as composed. ``threads`` is the default for every arm; an arm's own runtime may differ."""
+    """A whole study, as composed.
+
+    ``threads`` is the default for every arm; an arm's own runtime may differ. With ``incumbent`` the current champion
+    of the registry takes part.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     workload: WorkloadConfig
@@ -292,6 +297,7 @@ class StudyConfig:
     tracking: TrackingConfig
     registry: RegistryConfig
     name: str | None = None
+    incumbent: bool = False
     seed: Seed = 0
     threads: PositiveInt = 1
     cache_dir: str | None = None

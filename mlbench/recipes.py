@@ -8,6 +8,9 @@ from mlbench.config import BaselineConfig, RecipeConfig, StudyConfig
 from mlbench.errors import InputError
 from mlbench.records import Recipe, RuntimeSettings, StepSpec
 
+INCUMBENT = "incumbent"
+"""Name of the arm that the champion is."""
+
 
 def step_names(arm: str, config: RecipeConfig | BaselineConfig) -> list[str]:
     """A sentence for every step of a recipe without a name."""

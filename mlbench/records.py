@@ -638,6 +638,19 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Versus:
+    """A variant against the incumbent, measured in the same rounds.
+
+    Attributes:
+        verdicts: By metric name.
+        deltas: Paired differences of quality, by name without prefix.
+    """
+
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    deltas: dict[str, Estimate] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ArmResult:
     """All that a study concluded about one arm.
 
@@ -648,6 +661,7 @@ class ArmResult:
         absent: Metrics that could not be had, with the reason.
         series: Metric series over a swept value, by name (``by_batch/p50_ms``, ``by_length/p50_ms`` ...).
         verdicts: By metric name; empty for the baseline.
+        versus_incumbent: Against the incumbent, for variants of a study that has one.
         warnings: What the reader must know of this arm's figures.
     """
 
@@ -665,6 +679,7 @@ class ArmResult:
     quality: Quality | None = None
     tags: dict[str, str] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
+    versus_incumbent: Versus | None = None
 
 
 @dataclass(frozen=True, slots=True)

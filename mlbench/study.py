@@ -22,6 +22,7 @@ from mlbench.delivery import conclusion_of, deliver, persist
 from mlbench.endings import journaled, keeper, keeping, noting, terminable
 from mlbench.environment import environment
 from mlbench.errors import BuildError, InputError, MlbenchError
+from mlbench.incumbent import absence, incumbent
 from mlbench.journal import Begun, Journal, Planned
 from mlbench.measurement import alone, budget
 from mlbench.measurement.coordinator import Coordinator, TrialOver
@@ -34,7 +35,7 @@ from mlbench.probes.energy_model import modelled
 from mlbench.probes.started import started
 from mlbench.progress import Progress
 from mlbench.quality import Task
-from mlbench.quality.judging import decided, loss_notices, qualities, ready_task
+from mlbench.quality.judging import decided, deltas_against, loss_notices, qualities, ready_task
 from mlbench.recipes import recipes
 from mlbench.records import (
     Arm,
@@ -136,7 +137,10 @@ def check_lengths(config: StudyConfig, data: Data) -> None:
 def _build_arms(
     config: StudyConfig, workload: Workload, store: Store, progress: Progress, runs: OpenStudy
 ) -> tuple[list[Arm], list[ArmResult]]:
-    """Every arm that can be built, the baseline first, and a failed result for every one that cannot."""
+    """Every arm that can be built, the baseline first, and a failed result for every one that cannot.
+
+    The champion comes last, where it is to take part.
+    """
     arms: list[Arm] = []
     failed: list[ArmResult] = []
     silent = ""
@@ -155,7 +159,12 @@ def _build_arms(
                 raise MlbenchError(f"the baseline cannot be built: {error}") from error
             progress.notice(f"{recipe.name} failed: {error}")
             failed.append(ArmResult(recipe.name, role, recipe, status="failed", failure=str(error)))
-    return arms, failed
+    reigning = incumbent(config, runs, workload, store, progress.step)
+    for arm in reigning:
+        runs.announce_arm(arm.name, arm.role)
+    for notice in absence(config, reigning):
+        progress.notice(notice.message)
+    return [*arms, *reigning], failed
 
 
 def _arm(recipe: Recipe, role: Role, workload: Workload, store: Store, step: Callable[[str], None]) -> Arm:
@@ -303,7 +312,9 @@ def _conclude(
     config = composition.config
     noise = machine_noise.judge(measurement.turns, len(os.sched_getaffinity(0)), measurement.machine_looks)
     found = qualities(measurement, task, workload.info.data.classes, config.seed)
-    results = (*analyse(measurement, arms, found, config.protocol, noise), *failed)
+    reigning = next((arm.name for arm in arms if arm.role == "incumbent"), None)
+    deltas = deltas_against(measurement, task, workload.info.data.classes, config.seed, reigning)
+    results = (*analyse(measurement, arms, found, config.protocol, noise, deltas), *failed)
     loud = machine_noise.notice(noise)
     data_notes = (Notice("data", note) for note in workload.info.data.notes)
     store_notes = (Notice("cache", note) for note in store.notices)
@@ -326,6 +337,7 @@ def _conclude(
             *store_notes,
             *step_notes,
             *loss_notices(found),
+            *absence(config, arms),
             *([loud] if loud else []),
             *alone.notices(measurement.turns),
             *(notice for arm in results for notice in arm.warnings),

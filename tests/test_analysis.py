@@ -249,3 +249,24 @@ def test_quality_becomes_metrics() -> None:
     assert arm.metrics["quality/accuracy"].value == 0.9
     assert arm.metrics["agreement/flip_rate"].value == 0.02
     assert arm.metrics["vs_baseline/accuracy_delta"].value == -0.01
+
+
+def test_variants_are_compared_with_the_incumbent_too() -> None:
+    measurement, protocol = measure()
+    arms = [replace(arm, role="incumbent") if arm.name == "twice" else arm for arm in ARMS]
+    deltas = {"slow": {"accuracy": Estimate(0.01)}}
+    found = {arm.name: arm for arm in analyse(measurement, arms, {}, protocol, QUIET, deltas)}
+    versus = found["same"].versus_incumbent
+    assert versus is not None
+    assert versus.verdicts["latency/p50_ms"].call == "slower"
+    assert versus.verdicts["latency/p50_ms"].ratio.value == pytest.approx(2.0, rel=0.02)  # type: ignore[union-attr]
+    assert versus.deltas == {}
+    assert found["slow"].versus_incumbent.deltas == deltas["slow"]  # type: ignore[union-attr]
+    assert found["twice"].verdicts["latency/p50_ms"].call == "faster"
+    assert (found["twice"].versus_incumbent, found["baseline"].versus_incumbent) == (None, None)
+    noisy = {arm.name: arm for arm in analyse(measurement, arms, {}, protocol, Noise("unusable", ("busy",)))}
+    assert noisy["same"].versus_incumbent.verdicts["latency/p50_ms"].withheld  # type: ignore[union-attr]
+
+
+def test_without_an_incumbent_there_is_no_comparison_with_one(found: dict[str, ArmResult]) -> None:
+    assert all(arm.versus_incumbent is None for arm in found.values())

@@ -224,3 +224,18 @@ def test_a_policy_that_asks_for_another_machine_is_said_before_the_start(config:
     assert elsewhere.startswith("policy.environment: system is '")
     assert elsewhere.endswith("here, and the policy asks for 'Plan 9*'; nothing will be promoted")
     assert misspelt.startswith("policy.environment: cpu.modell is not known here (")
+
+
+def test_the_incumbent_takes_its_name_and_has_to_be_there(config: StudyConfig) -> None:
+    goal = PolicyConfig("p", (ConstraintConfig("latency/p50_ms", "incumbent", "percent", max=3.0),))
+    assert found(policy=goal) == [
+        "policy.constraints[0]: against: incumbent needs the champion as an arm: incumbent=true"
+    ]
+    assert found(policy=goal, incumbent=True) == []
+    named = {"incumbent": config.baseline}
+    assert found(variants=named, incumbent=True) == [
+        "variants.incumbent: with incumbent=true that is the champion's name; give it another one"
+    ]
+    assert found(baseline=replace(config.baseline, name="incumbent"), incumbent=True) == [
+        "baseline.name: with incumbent=true 'incumbent' is the champion's name; give it another one"
+    ]

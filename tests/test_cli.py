@@ -289,6 +289,13 @@ def test_dry_run_says_how_far_looks_and_a_budget_may_go(capsys: pytest.CaptureFi
     assert "this is the most: a pilot sizes it to protocol.budget_minutes=5" in out
 
 
+def test_dry_run_counts_the_champion_as_an_arm(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "--dry-run", "--json", "incumbent=true", "variants=[onnx_fp32]"]) == 0
+    assert json.loads(capsys.readouterr().out)["plan"]["arms"] == ["baseline", "onnx_fp32", "incumbent"]
+    assert cli.main(["run", "--dry-run", "incumbent=true", "variants=[onnx_fp32]"]) == 0
+    assert "'incumbent' is the current champion, where there is one" in " ".join(capsys.readouterr().out.split())
+
+
 def test_dry_run_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     uri = r"http://it's\${me}:5000"
     given_ = ["run", "--dry-run", "--json", "variants=[pruned]", "--tracking-uri", uri, "--experiment", "a, b"]

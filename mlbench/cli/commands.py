@@ -68,12 +68,12 @@ def _quoted(text: str) -> str:
 def _dry_run(composition: Composition, *, as_json: bool) -> int:
     from mlbench.measurement.cpus import usable_cpus
     from mlbench.measurement.plan import make_plan
-    from mlbench.recipes import recipes
+    from mlbench.recipes import INCUMBENT, recipes
     from mlbench.records import to_dict
     from mlbench.reporting.terminal import print_plan, result_console
 
     config = composition.config
-    arms = [recipe.name for recipe in recipes(config)]
+    arms = [*(recipe.name for recipe in recipes(config)), *([INCUMBENT] if config.incumbent else [])]
     plan = make_plan(arms, arms[0], config.scenario, config.protocol, config.seed, usable_cpus())
     if as_json:
         notices = [to_dict(notice) for notice in composition.warnings]
@@ -82,6 +82,8 @@ def _dry_run(composition: Composition, *, as_json: bool) -> int:
     notes = [notice.message for notice in composition.warnings if notice.code != "few-trials"]  # print_plan says that
     if config.protocol.budget_minutes is not None:
         notes.append(f"this is the most: a pilot sizes it to protocol.budget_minutes={config.protocol.budget_minutes}")
+    if config.incumbent:
+        notes.append(f"'{INCUMBENT}' is the current champion, where there is one")
     print_plan(plan, result_console(), workload=config.workload.name, notes=notes)
     return ExitCode.DONE
 

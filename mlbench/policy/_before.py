@@ -53,15 +53,17 @@ def unanswerable(policy: PolicyConfig) -> list[str]:
     for index, goal in enumerate(policy.constraints):
         key = f"policy.constraints[{index}]"
         row = info(goal.metric)
-        if _known(goal.metric) and goal.against == "baseline" and not _compared(goal.metric):
+        if _known(goal.metric) and goal.against != "absolute" and not _compared(goal.metric):
             found.append(
-                f"{key}: {goal.metric} is not compared with the baseline; use against: absolute, or one of "
+                f"{key}: {goal.metric} is not compared with the {goal.against}; use against: absolute, or one of "
                 + ", ".join(name for name in NAMES if _compared(name) and not name.startswith("vs_baseline/"))
             )
         if goal.unit == "points" and row is not None and row.unit != "fraction":
             found.append(f"{key}: unit 'points' is for fractions, and {goal.metric} is none; use percent or units")
         if goal.unit == "percent" and goal.metric.startswith(RELATIVE):
             found.append(f"{key}: {goal.metric} already compares with the baseline; its unit must be units or points")
+        if goal.against == "incumbent" and goal.metric.startswith(RELATIVE):
+            found.append(f"{key}: {goal.metric} compares with the baseline by what it is, not with the incumbent")
         why = _only_95(goal)
         if why and goal.confidence != 0.95:
             found.append(f"{key}: {goal.metric} has its interval at a confidence of 0.95 alone, since {why}")

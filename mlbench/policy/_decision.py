@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mlbench._policy_words import absent, label, plain, signed, times
-from mlbench.config import ObjectiveConfig, PolicyConfig
-from mlbench.policy._evidence import Pair, difference, in_points, inverse, with_baseline
+from mlbench._policy_words import absent, asked, label, plain, signed, times
+from mlbench.config import ConstraintConfig, ObjectiveConfig, PolicyConfig
+from mlbench.policy._evidence import Pair, difference, in_points, inverse, with_baseline, with_incumbent
 from mlbench.policy._goals import held
 from mlbench.policy._objective import Ranked, better, missing, rank, weighted_gain
 from mlbench.records import ArmResult, ConstraintResult, Decision, Judgement, to_dict
@@ -16,9 +16,15 @@ from mlbench.records import ArmResult, ConstraintResult, Decision, Judgement, to
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A variant under the policy; ``better`` is None where the evidence cannot tell."""
+    """A variant under the policy; ``better`` is None where the evidence cannot tell.
+
+    Attributes:
+        pair: The variant beside the baseline.
+        rival: The variant beside the incumbent; None where there is none.
+    """
 
     pair: Pair
+    rival: Pair | None
     constraints: tuple[ConstraintResult, ...]
     better: bool | None
     why: str
@@ -42,12 +48,13 @@ def decide(policy: PolicyConfig, arms: Sequence[ArmResult], share: float = 1.0) 
     """What the policy makes of the arms.
 
     An arm is eligible if it is complete and meets every constraint; the best eligible variant by the objective wins,
-    with ``require_better`` only if it is shown to be better than the baseline. Without a winner the outcome is
+    with ``require_better`` only if it is shown to be better than the baseline, and beside an incumbent only if it is
+    shown to be better than that, unless the incumbent itself is shown to miss a goal. Without a winner the outcome is
     ``inconclusive`` if some arm could have won with more evidence, else ``hold``.
 
     Args:
         policy: The user's goals.
-        arms: All arms of the study, exactly one of them the baseline.
+        arms: All arms of the study, exactly one of them the baseline and at most one the incumbent.
         share: Share of the error rate that each look at the verdicts may spend; 1 where there is one.
 
     Raises:
@@ -57,7 +64,13 @@ def decide(policy: PolicyConfig, arms: Sequence[ArmResult], share: float = 1.0) 
     if len(baselines) != 1:
         raise ValueError(f"a decision needs exactly one baseline, not {len(baselines)}")
     baseline = baselines[0]
-    candidates = [_candidate(policy, with_baseline(arm, baseline, share)) for arm in arms if arm is not baseline]
+    incumbent = next((arm for arm in arms if arm.role == "incumbent"), None)
+    reigning = None if incumbent is None else _reigning(policy, incumbent, baseline, share)
+    candidates = [
+        _candidate(policy, arm, baseline, reigning, share)
+        for arm in arms
+        if arm is not baseline and arm is not incumbent
+    ]
     able = [candidate for candidate in candidates if candidate.eligible and candidate.better is True]
     ranked = rank(policy.objective, [candidate.pair for candidate in able]) if able else None
     winner = able[ranked.best] if ranked is not None else None
@@ -67,12 +80,22 @@ def decide(policy: PolicyConfig, arms: Sequence[ArmResult], share: float = 1.0) 
     elif any(candidate.could_win for candidate in candidates):
         outcome, sentence = "inconclusive", _undecided(candidates)
     else:
-        outcome, sentence = "hold", _keep(policy, baseline, candidates)
+        outcome, sentence = "hold", _keep(policy, incumbent or baseline, candidates)
     by_name = {candidate.arm.name: _judgement(policy.objective, candidate, able, ranked) for candidate in candidates}
     kept = {"promote": "is replaced", "hold": "is kept", "inconclusive": "is kept until there is more evidence"}
     by_name[baseline.name] = Judgement(
-        baseline.name, eligible=False, constraints=(), reason=f"the baseline, which {kept[outcome]}"
+        baseline.name,
+        eligible=False,
+        constraints=(),
+        reason=f"the baseline, which {kept[outcome]}" if incumbent is None else "the baseline",
     )
+    if incumbent is not None and reigning is not None:
+        missed = [result.reason for result in reigning.constraints if result.passed is False]
+        about = f"failed: {incumbent.failure}" if incumbent.status == "failed" else "; ".join(missed)
+        reason = f"the incumbent, which {kept[outcome]}" + (f"; {about}" if about else "")
+        by_name[incumbent.name] = Judgement(
+            incumbent.name, eligible=False, constraints=reigning.constraints, reason=reason
+        )
     return Decision(
         outcome=outcome,
         winner=None if winner is None else winner.arm.name,
@@ -82,16 +105,61 @@ def decide(policy: PolicyConfig, arms: Sequence[ArmResult], share: float = 1.0) 
     )
 
 
-def _candidate(policy: PolicyConfig, pair: Pair) -> _Candidate:
-    if pair.arm.status == "failed":
-        return _Candidate(pair, (), None, "")
+@dataclass(frozen=True, slots=True)
+class _Reigning:
+    """The incumbent with the goals that do not compare with itself; one that misses a goal need not be beaten."""
+
+    arm: ArmResult
+    constraints: tuple[ConstraintResult, ...]
+
+    @property
+    def must_be_beaten(self) -> bool:
+        return all(result.passed is not False for result in self.constraints)
+
+
+def _reigning(policy: PolicyConfig, incumbent: ArmResult, baseline: ArmResult, share: float) -> _Reigning:
+    if incumbent.status == "failed":
+        return _Reigning(incumbent, ())
+    pair = with_baseline(incumbent, baseline, share)
+    return _Reigning(incumbent, tuple(held(goal, pair) for goal in policy.constraints if goal.against != "incumbent"))
+
+
+def _candidate(
+    policy: PolicyConfig, arm: ArmResult, baseline: ArmResult, reigning: _Reigning | None, share: float
+) -> _Candidate:
+    pair = with_baseline(arm, baseline, share)
+    rival = None if reigning is None else with_incumbent(arm, reigning.arm, share)
+    if arm.status == "failed":
+        return _Candidate(pair, rival, (), None, "")
     objective = policy.objective
-    constraints = tuple(held(goal, pair) for goal in policy.constraints)
+    constraints = tuple(_held(goal, pair, rival) for goal in policy.constraints)
     unranked = missing(objective, pair)
     if unranked:
-        return _Candidate(pair, constraints, None, unranked)
+        return _Candidate(pair, rival, constraints, None, unranked)
     is_better, why = better(objective, pair) if objective.require_better else (True, "")
-    return _Candidate(pair, constraints, is_better, why)
+    if is_better is not False and rival is not None and reigning is not None and reigning.must_be_beaten:
+        beats, said = _beats(objective, rival)
+        if beats is not True:
+            is_better, why = beats, said
+    return _Candidate(pair, rival, constraints, is_better, why)
+
+
+def _held(goal: ConstraintConfig, pair: Pair, rival: Pair | None) -> ConstraintResult:
+    if goal.against != "incumbent":
+        return held(goal, pair)
+    if rival is None:
+        why = "there is no champion yet, so there is none to hold it against"
+        return ConstraintResult(asked(goal), passed=True, estimate=None, reason=why)
+    if rival.other.status == "failed":
+        return ConstraintResult(asked(goal), None, None, f"the incumbent failed: {rival.other.failure}")
+    return held(goal, rival)
+
+
+def _beats(objective: ObjectiveConfig, rival: Pair) -> tuple[bool | None, str]:
+    """Whether the arm is shown to be better than the incumbent, by measurement in this study."""
+    if rival.other.status == "failed":
+        return None, f"the incumbent failed, so that nothing shows that it is beaten: {rival.other.failure}"
+    return better(objective, rival)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -150,6 +218,8 @@ def _ship(policy: PolicyConfig, winner: _Candidate) -> str:
     pair, objective = winner.pair, policy.objective
     metrics = [term.metric for term in objective.terms]
     parts = [_gain(metric, pair) for metric in metrics]
+    if winner.rival is not None and winner.rival.other.status != "failed":
+        parts.append(_gain(metrics[0], winner.rival))
     if objective.combine == "weighted":
         gain, _ = weighted_gain(objective, pair)
         parts = [*([f"weighted gain {signed(gain)}"] if gain is not None else []), *parts]
@@ -180,7 +250,7 @@ def _gain(metric: str, pair: Pair) -> str:
     return f"{name} {plain(mine)}" + (f" against {plain(theirs)}" if theirs is not None else "")
 
 
-def _keep(policy: PolicyConfig, baseline: ArmResult, candidates: Sequence[_Candidate]) -> str:
+def _keep(policy: PolicyConfig, kept: ArmResult, candidates: Sequence[_Candidate]) -> str:
     objective = policy.objective
     where = "by the weighted sum" if objective.combine == "weighted" else f"at {label(objective.metric)}"
     if not candidates:
@@ -191,7 +261,7 @@ def _keep(policy: PolicyConfig, baseline: ArmResult, candidates: Sequence[_Candi
         why = f"no variant that meets every goal is better {where}"
     else:
         why = "no variant meets every goal"
-    return f"Keep {baseline.name}: {why}."
+    return f"Keep {kept.name}: {why}."
 
 
 def _undecided(candidates: Sequence[_Candidate]) -> str:

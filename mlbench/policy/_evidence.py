@@ -9,7 +9,7 @@ from typing import Literal
 from mlbench import statistics
 from mlbench._policy_words import absent, label
 from mlbench.metrics import info
-from mlbench.records import ArmResult, Estimate, Verdict
+from mlbench.records import ArmResult, Estimate, Verdict, Versus
 
 Unit = Literal["points", "percent", "units"]
 Bounds = tuple[float | None, float | None]
@@ -50,6 +50,12 @@ def with_baseline(arm: ArmResult, baseline: ArmResult, share: float) -> Pair:
     """The arm beside the baseline."""
     deltas = {} if arm.quality is None else arm.quality.deltas
     return Pair(arm, baseline, "the baseline", arm.verdicts, deltas, share)
+
+
+def with_incumbent(arm: ArmResult, incumbent: ArmResult, share: float) -> Pair:
+    """The arm beside the incumbent."""
+    versus = arm.versus_incumbent or Versus()
+    return Pair(arm, incumbent, "the incumbent", versus.verdicts, versus.deltas, share)
 
 
 def read(pair: Pair, metric: str, confidence: float) -> tuple[Estimate | None, str]:

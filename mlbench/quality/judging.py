@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mlbench.quality import Probing, Task
 from mlbench.quality.losses import loss_notice
-from mlbench.records import Arm, Measurement, Notice, Quality
+from mlbench.records import Arm, Estimate, Measurement, Notice, Quality
 from mlbench.registry import load
 from mlbench.runtimes.loading import answers
 
@@ -57,6 +57,22 @@ def qualities(measurement: Measurement, task: Task, classes: Sequence[str], seed
         name: task.evaluate(item, predictions.get(baseline) if name != baseline else None, classes, seed)
         for name, item in predictions.items()
     }
+
+
+def deltas_against(
+    measurement: Measurement, task: Task, classes: Sequence[str], seed: int, other: str | None
+) -> dict[str, dict[str, Estimate]]:
+    """Paired differences of quality to another arm than the baseline, by arm; empty where there is no such arm.
+
+    Raises:
+        MlbenchError: Outputs of an arm cannot be scored; the message names it.
+    """
+    predictions = {item.arm: item for item in measurement.predictions}
+    reference = predictions.get(other or "")
+    if reference is None:
+        return {}
+    challengers = [item for name, item in predictions.items() if name not in (other, measurement.plan.baseline)]
+    return {item.arm: task.evaluate(item, reference, classes, seed).deltas for item in challengers}
 
 
 def loss_notices(found: Mapping[str, Quality]) -> tuple[Notice, ...]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlbench.tracking.pages import experiment_url, study_url
     from mlbench.tracking.publishing import Published, keep_measurement, publish
     from mlbench.tracking.refusals import PromotionRefusedError
+    from mlbench.tracking.registered import fetch, find_registered
     from mlbench.tracking.registry import Promotion, promote, rollback
     from mlbench.tracking.runs import OpenArm, OpenStudy
     from mlbench.tracking.server import ui
@@ -36,6 +37,7 @@ _HOMES = {
     "pages": ("experiment_url", "study_url"),
     "publishing": ("Published", "keep_measurement", "publish"),
     "refusals": ("PromotionRefusedError",),
+    "registered": ("fetch", "find_registered"),
     "registry": ("Promotion", "promote", "rollback"),
     "runs": ("OpenArm", "OpenStudy"),
     "server": ("ui",),
@@ -62,7 +64,9 @@ __all__ = [
     "connect",
     "connect_to_run",
     "experiment_url",
+    "fetch",
     "find_champion",
+    "find_registered",
     "keep_measurement",
     "load_measurement",
     "load_samples",

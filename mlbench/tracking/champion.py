@@ -37,6 +37,15 @@ class Champion:
         version = _NONE if self.version is None else str(self.version)
         return {names.CHAMPION: f"{self.model_name}@{self.alias}", names.CHAMPION_VERSION: version}
 
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> Champion | None:
+        """What :attr:`tags` say; None where they are not there."""
+        if names.CHAMPION not in tags:
+            return None
+        model_name, _, alias = tags[names.CHAMPION].rpartition("@")
+        kept = tags[names.CHAMPION_VERSION]
+        return cls(model_name, alias, None if kept == _NONE else int(kept))
+
 
 def find_champion(tracker: Tracker, config: RegistryConfig, workload: str) -> Champion:
     """The champion that a study of this workload is about to challenge.
@@ -67,13 +76,10 @@ def moved_since(tracker: Tracker, tags: Mapping[str, str], now: Champion) -> str
         tags: Those of the study's run.
         now: What the alias points at now. Of another alias than the study's own nothing was recorded.
     """
-    if tags.get(names.CHAMPION) != f"{now.model_name}@{now.alias}":
+    began = Champion.from_tags(tags)
+    if began is None or (began.model_name, began.alias) != (now.model_name, now.alias) or began == now:
         return ""
-    kept = tags[names.CHAMPION_VERSION]
-    before = None if kept == _NONE else int(kept)
-    if before == now.version:
-        return ""
-    return f"from {_named(before)} to {_named(now.version)}{_mover(tracker, now, before)}"
+    return f"from {_named(began.version)} to {_named(now.version)}{_mover(tracker, now, began.version)}"
 
 
 def _named(version: int | None) -> str:

@@ -70,7 +70,7 @@ class Tracker:
         Raises:
             TrackingError: MLflow refused.
         """
-        return open_study(self, name, config, overrides, champion.tags if champion is not None else {})
+        return open_study(self, name, config, overrides, champion)
 
     def resume_study(self, run_id: str) -> OpenStudy:
         """A study that was opened before, with its arms, so that it can be published again.

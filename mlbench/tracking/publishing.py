@@ -83,7 +83,8 @@ def publish(
             _arm_files(runs, run_id, result, measurement)
             set_params(runs.tracker, run_id, content.arm_params(study, result))
         arm = arms.get(result.name)
-        if log_models and arm is not None and result.status != "failed":
+        # the incumbent has its model already: that is what was measured
+        if log_models and arm is not None and result.status != "failed" and result.role != "incumbent":
             models[result.name] = _arm_model(runs, run_id, study, arm, example)
         with doing(f"record the arm '{result.name}'"):
             _arm_numbers(runs, run_id, study, result, models.get(result.name))

@@ -21,6 +21,7 @@ from mlbench.errors import InputError, TrackingError
 from mlbench.records import SCHEMA_VERSION, Role
 from mlbench.tracking import names
 from mlbench.tracking.calls import doing, first_line, impatient, is_absent
+from mlbench.tracking.champion import Champion
 from mlbench.tracking.content import as_yaml, redacted
 
 if TYPE_CHECKING:
@@ -48,12 +49,14 @@ class OpenStudy:
     Attributes:
         run_id: The study's run, parent of every arm's run.
         arms: The arms opened so far, by name.
+        champion: Where the alias pointed when the study began; None where that was not recorded.
     """
 
     tracker: Tracker
     name: str
     run_id: str
     arms: dict[str, OpenArm] = field(default_factory=dict)
+    champion: Champion | None = None
 
     def open_arm(self, name: str, role: Role) -> OpenArm:
         """Open the arm's run below the study's, once; the same name gives the same run again.
@@ -142,11 +145,11 @@ class OpenStudy:
 
 
 def open_study(
-    tracker: Tracker, name: str, config: Mapping[str, Any], overrides: Sequence[str], more: Mapping[str, str]
+    tracker: Tracker, name: str, config: Mapping[str, Any], overrides: Sequence[str], champion: Champion | None
 ) -> OpenStudy:
     """Open the study's run, or adopt the one that ``mlflow run`` opened; see :meth:`Tracker.open_study`."""
     tags = {
-        **more,
+        **(champion.tags if champion is not None else {}),
         names.KIND: "study",
         names.STUDY: name,
         names.SCHEMA: str(SCHEMA_VERSION),
@@ -164,7 +167,7 @@ def open_study(
             os.environ["MLBENCH_PARENT_RUN_ID"] = run_id
             set_tags(tracker, run_id, tags)
         tracker.client.log_text(run_id, as_yaml(redacted(config)), names.CONFIG_YAML)
-    return OpenStudy(tracker, name, run_id)
+    return OpenStudy(tracker, name, run_id, champion=champion)
 
 
 def resume_study(tracker: Tracker, run_id: str) -> OpenStudy:
@@ -189,7 +192,8 @@ def resume_study(tracker: Tracker, run_id: str) -> OpenStudy:
                 tracker.client.delete_run(child.info.run_id)
                 continue
             arms[tags[names.ARM]] = OpenArm(tags[names.ARM], role, child.info.run_id)
-    return OpenStudy(tracker, run.data.tags.get(names.STUDY, run.info.run_name), run_id, arms)
+    name = run.data.tags.get(names.STUDY, run.info.run_name)
+    return OpenStudy(tracker, name, run_id, arms, Champion.from_tags(run.data.tags))
 
 
 def children(tracker: Tracker, parent: Run) -> list[Run]:

@@ -1,0 +1,68 @@
+"""The champion as an arm: what is registered now is measured beside its challengers, and not remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from mlbench.config import StudyConfig
+from mlbench.errors import InputError
+from mlbench.recipes import INCUMBENT
+from mlbench.records import Arm, Artifact, Notice
+from mlbench.tracking import OpenStudy, fetch, find_registered
+from mlbench.variants.store import Store
+from mlbench.variants.weights import counted
+from mlbench.workloads import Progress, Workload
+
+
+def incumbent(
+    config: StudyConfig, runs: OpenStudy, workload: Workload, store: Store, progress: Progress
+) -> tuple[Arm, ...]:
+    """The champion that there was when the study began, as an arm; nothing where there was none, or none is wanted.
+
+    It is served with the settings with which it was measured when it was promoted.
+
+    Raises:
+        InputError: It cannot take part; the sentence says why.
+        TrackingError: MLflow refused.
+    """
+    if not config.incumbent or runs.champion is None or runs.champion.version is None:
+        return ()
+    known = find_registered(runs.tracker, runs.champion)
+    what = f"version {runs.champion.version} of '{runs.champion.model_name}'"
+    problem = _unfit(known.artifact, workload)
+    if problem:
+        raise InputError(f"incumbent: {what} cannot take part: {problem}; leave out incumbent=true")
+    progress(f"fetching {what}")
+    key = {"kind": "registered", "model": known.model_id, "format": known.artifact.format}
+    artifact = store.build(key, partial(fetch, runs.tracker, known), progress)
+    about = f"{what} ('{runs.champion.alias}'): {known.arm} of the study {known.study}"
+    recipe = replace(known.recipe, name=INCUMBENT, description=about)
+    return (Arm(INCUMBENT, "incumbent", recipe, counted(artifact), recipe.runtime),)
+
+
+def absence(config: StudyConfig, arms: Sequence[Arm]) -> tuple[Notice, ...]:
+    """That there was no champion to beat, where one was asked for."""
+    if not config.incumbent or any(arm.role == "incumbent" for arm in arms):
+        return ()
+    return (
+        Notice(
+            "no-incumbent",
+            "incumbent: there is no champion yet, so there is none to beat, and goals against it do not apply",
+            "the winner of this study becomes one",
+        ),
+    )
+
+
+def _unfit(artifact: Artifact, workload: Workload) -> str:
+    """Why the champion does not belong to this workload."""
+    wanted = {spec.name: spec.dtype for spec in artifact.inputs}
+    offered = {spec.name: spec.dtype for spec in workload.info.data.inputs}
+    if not wanted.items() <= offered.items():
+        named = ", ".join(f"{name} ({dtype})" for name, dtype in wanted.items())
+        return f"it takes {named}, and the workload gives {', '.join(f'{n} ({d})' for n, d in offered.items())}"
+    factory = artifact.meta.get("factory")
+    if factory is not None and artifact.format != "pt2" and factory != workload.info.model.get("factory"):
+        return f"it is made by the code {factory}, which is not the workload's own"
+    return ""

@@ -1,0 +1,136 @@
+"""A registered version becomes an artifact again that answers like the one that was measured."""
+
+from dataclasses import replace
+
+import mlflow
+import numpy as np
+import pytest
+from tiny_study import EXAMPLE, INPUTS, arms_of, make_study
+
+from mlbench.config import RegistryConfig
+from mlbench.errors import InputError
+from mlbench.incumbent import absence, incumbent
+from mlbench.runtimes.loading import open_session
+from mlbench.tracking import Champion, OpenStudy, fetch, find_champion, find_registered, forms, models, promote
+from mlbench.variants.store import Store
+
+NAME = "mlbench-tiny"
+
+
+def registered(tracker, run_id, arm, model_id=None):
+    """The champion that this arm of the study would be."""
+    loaded = tracker.client.search_runs([tracker.experiment_id], f"tags.`mlbench.arm` = '{arm}'")
+    model_id = model_id or loaded[0].data.tags["mlbench.model"]
+    tags = {"mlbench.run": run_id, "mlbench.arm": arm}
+    version = mlflow.register_model(f"models:/{model_id}", NAME, tags=tags).version
+    return Champion(NAME, "champion", int(version))
+
+
+def answers(artifact, settings):
+    session = open_session(artifact, settings)
+    return session.outputs(session.run(session.prepare(EXAMPLE)))[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "format_"), [("fast", "onnx"), ("baseline", "pt2"), ("script", "torchscript"), ("whole", "onnx")]
+)
+def test_every_form_answers_as_it_was_measured(published, artifacts, tmp_path, monkeypatch, name, format_):
+    tracker, run_id = published
+    arm, model_id = arms_of(artifacts)["fast" if name == "whole" else name], None
+    if name == "whole":  # in the form that needs mlbench, which holds any artifact as it is
+        monkeypatch.setattr(models, "forms", lambda _artifact: (forms._MLBENCH,))
+        again = replace(arm, artifact=replace(arm.artifact, digest="e" * 64))
+        tags = {"mlbench.artifact": again.artifact.digest}
+        model_id = models.log_model(tracker, run_id, again, "whole", tags, EXAMPLE).model_id
+    known = find_registered(tracker, registered(tracker, run_id, arm.name, model_id))
+    assert (known.arm, known.study, known.recipe) == (arm.name, "tiny-20260101-000000", arm.recipe)
+    (tmp_path / "out").mkdir()
+    artifact = fetch(tracker, known, tmp_path / "out")
+    assert artifact.format == format_
+    assert artifact.inputs == arm.artifact.inputs
+    expected = answers(arm.artifact, arm.settings)
+    assert np.abs(answers(artifact, arm.settings) - expected).max() < 1e-4
+
+
+def test_a_version_that_is_not_by_mlbench(published):
+    tracker, run_id = published
+    done = promote(tracker, run_id, RegistryConfig())
+    version = mlflow.register_model(f"models:/{done.model_id}", NAME).version
+    with pytest.raises(
+        InputError, match=r"version 2 of 'mlbench-tiny' cannot take part: it was not promoted by mlbench"
+    ):
+        find_registered(tracker, Champion(NAME, "champion", int(version)))
+
+
+def test_a_form_that_cannot_be_measured_again(published):
+    tracker, run_id = published
+    done = promote(tracker, run_id, RegistryConfig())
+    tracker.client.set_logged_model_tags(done.model_id, {"mlbench.model.form": "sklearn"})
+    with pytest.raises(
+        InputError, match="its model is logged as 'sklearn', and onnx, pytorch, torchscript and mlbench"
+    ):
+        find_registered(tracker, find_champion(tracker, RegistryConfig(), "tiny"))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# as an arm
+
+
+class Given:
+    """The two sections of a study that the incumbent asks for."""
+
+    def __init__(self, study, wanted=True, inputs=INPUTS, factory="tiny_nets:tiny_cnn"):
+        self.incumbent = wanted
+        self.info = replace(
+            study.workload, data=replace(study.workload.data, inputs=inputs), model={"factory": factory}
+        )
+
+
+@pytest.fixture
+def begun(published, artifacts, tmp_path):
+    """A study that begins when there is a champion, and where its artifacts are kept."""
+    tracker, run_id = published
+    promote(tracker, run_id, RegistryConfig())
+    champion = find_champion(tracker, RegistryConfig(), "tiny")
+    return tracker.open_study("next", {}, [], champion), make_study(artifacts), Store(tmp_path / "store")
+
+
+def test_the_champion_joins_as_an_arm(begun):
+    runs, study, store = begun
+    given, said = Given(study), []
+    (arm,) = incumbent(given, runs, given, store, said.append)
+    assert (arm.name, arm.role) == ("incumbent", "incumbent")
+    assert arm.recipe.description == (
+        "version 1 of 'mlbench-tiny' ('champion'): fast of the study tiny-20260101-000000"
+    )
+    assert arm.settings == study.arm("fast").recipe.runtime
+    assert store.find(arm.artifact.digest) is not None
+    assert said == ["fetching version 1 of 'mlbench-tiny'"]
+    assert absence(given, [arm]) == ()
+    assert runs.tracker.resume_study(runs.run_id).champion == runs.champion
+
+
+def test_no_champion_is_said_and_none_is_wanted(begun):
+    runs, study, store = begun
+    before = OpenStudy(runs.tracker, "first", runs.run_id, champion=Champion(NAME, "champion", None))
+    assert incumbent(Given(study), before, Given(study), store, print) == ()
+    (notice,) = absence(Given(study), ())
+    assert notice.message.startswith("incumbent: there is no champion yet")
+    unasked = Given(study, wanted=False)
+    assert (incumbent(unasked, runs, unasked, store, print), absence(unasked, ())) == ((), ())
+
+
+def test_a_champion_of_another_workload_cannot_take_part(begun):
+    runs, study, store = begun
+    other = Given(study, inputs=(replace(INPUTS[0], name="words"),))
+    with pytest.raises(InputError, match=r"version 1 .* cannot take part: it takes .*, and the workload gives words"):
+        incumbent(other, runs, other, store, print)
+
+
+def test_code_that_is_not_the_workloads_own_is_not_run(begun, artifacts, monkeypatch):
+    runs, study, store = begun
+    known = find_registered(runs.tracker, runs.champion)
+    monkeypatch.setattr("mlbench.incumbent.find_registered", lambda *_: replace(known, artifact=artifacts.torch))
+    other = Given(study, factory="elsewhere:net")
+    with pytest.raises(InputError, match="it is made by the code tiny_nets:tiny_cnn, which is not the workload's own"):
+        incumbent(other, runs, other, store, print)
