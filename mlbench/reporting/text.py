@@ -161,7 +161,7 @@ def points(estimate: Estimate | None) -> str:
     """A difference of two shares in percent points (of other figures in their own unit), signed, with its interval.
 
     >>> points(Estimate(0.0028, -0.0042, 0.0097, n=719)), points(Estimate(1.25, -0.5, 3, unit="units"))
-    ('+0.3 (-0.4 to +1.0)', '+1.25 (-0.5 to +3)')
+    ('+0.3 (-0.4 to +1.0)', '+1.25 (-0.5 to +3) units')
     """
     if estimate is None or not math.isfinite(estimate.value):
         return DASH
@@ -176,9 +176,11 @@ def points(estimate: Estimate | None) -> str:
 
 
 def _plain_difference(estimate: Estimate) -> str:
-    """A signed difference in the metric's own unit, with its interval, to three digits."""
+    """A signed difference with its interval, to three digits, and the unit, since the column's heading says points."""
     parts = [f"{bound:+.3g}" for bound in (estimate.value, estimate.low, estimate.high) if bound is not None]
-    return f"{parts[0]} ({parts[1]} to {parts[2]})" if len(parts) == 3 else parts[0]
+    return (
+        f"{parts[0]} ({parts[1]} to {parts[2]}) {estimate.unit}" if len(parts) == 3 else f"{parts[0]} {estimate.unit}"
+    )
 
 
 def _signed(value: float, decimals: int) -> str:

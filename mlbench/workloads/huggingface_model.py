@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from annotated_types import Ge
 
 from mlbench.config import ModelConfig
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 _WHERE = "workload.model"
 _PACKAGE = "package:"
 _FACTORIES = "mlbench.workloads.encoders"
-_VERSION = 1
+_VERSION = 2
 _PROBE_ROWS = 2
+_BATCH = 64
 _LONGEST = 1 << 20  # tokenizers without a limit say so by a much larger number
 _STRENGTH = 10.0  # inverse regularisation of the classifier that is fitted on the vectors
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -282,16 +284,33 @@ def _encoder(
     return module, factory, args
 
 
+def _vectors(plain: nn.Module, split: Split) -> npt.NDArray[np.float32]:
+    """Vectors of all items. Short texts go together, without the padding that only longer ones need."""
+    from mlbench.workloads.training import call
+
+    lengths = split.inputs["attention_mask"].sum(axis=1)
+    order = np.argsort(lengths, kind="stable")
+    parts = []
+    for start in range(0, len(order), _BATCH):
+        rows = order[start : start + _BATCH]
+        longest = int(lengths[rows].max())
+        parts.append(call(plain, {name: array[rows, :longest] for name, array in split.inputs.items()})[0])
+    vectors = np.concatenate(parts).astype(np.float32)
+    found = np.empty_like(vectors)
+    found[order] = vectors
+    return found
+
+
 def _fit_head(module: Any, plain: nn.Module, train: Split, progress: Progress) -> None:
     """Put a logistic regression on the training split's vectors into the module's head."""
     import torch
     from sklearn.linear_model import LogisticRegression
 
-    from mlbench.workloads.training import call, deterministic
+    from mlbench.workloads.training import deterministic
 
     progress(f"fitting a classifier on the vectors of {len(train)} texts")
     with deterministic(0, strict=False):
-        vectors = call(plain, train.inputs, batch_size=64)[0]
+        vectors = _vectors(plain, train)
     fitted = LogisticRegression(C=_STRENGTH, max_iter=2000).fit(vectors, train.labels)
     weights, bias = fitted.coef_, fitted.intercept_
     if len(weights) == 1:  # two classes have one row, for the second

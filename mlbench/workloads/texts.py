@@ -64,6 +64,7 @@ def tokenize(raw: RawData, tokenizer: Any, how: Tokenizing, classes: tuple[str, 
         truncation=True,
         max_length=how.max_length,
         padding="max_length" if how.padding == "fixed" else "longest",
+        padding_side="right",  # so that sequences can be cut to a length of their real tokens
         return_tensors="np",
         return_token_type_ids=len(texts) == 2,
     )
