@@ -189,6 +189,34 @@ _BUILTIN: tuple[Entry, ...] = (
         ("torch", "torch_pruning"),
     ),
     _builtin(
+        "step",
+        "prune_unstructured",
+        "mlbench.variants.sparsify:PruneUnstructured",
+        "makes the smallest single weights zero; no smaller, no faster",
+        ("torch",),
+    ),
+    _builtin(
+        "step",
+        "prune_semi_structured",
+        "mlbench.variants.sparsify:PruneSemiStructured",
+        "2:4 sparsity of linear layers, CUDA only",
+        ("torch",),
+    ),
+    _builtin(
+        "step",
+        "prune_iterative",
+        "mlbench.variants.prune_iterative:PruneIterative",
+        "pruning in stages, with training in between that stops early",
+        ("torch", "torch_pruning"),
+    ),
+    _builtin(
+        "step",
+        "distil",
+        "mlbench.variants.distil:Distil",
+        "short training towards the baseline's own outputs",
+        ("torch",),
+    ),
+    _builtin(
         "step", "fine_tune", "mlbench.variants.fine_tune:FineTune", "short training on the training split", ("torch",)
     ),
     _builtin(

@@ -84,9 +84,12 @@ def _load(artifact: Artifact, device: str, options: Mapping[str, Any]) -> Any:
         if device != "cpu":
             raise WorkerError(f"{artifact.format} artifacts are built for the CPU, but runtime.device is {device}")
         return (load_program if artifact.format == "pt2" else load_package)(artifact)
-    from mlbench.runtimes.torch_tuned import load_tuned
+    from mlbench.runtimes.torch_tuned import load_tuned, pack_semi_structured
 
     module = load_tuned(artifact).to(device)
+    packed = artifact.meta.get("tuning", {}).get("semi_structured")
+    if packed:
+        pack_semi_structured(module, packed, device)
     if options["channels_last"]:
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     return module

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from mlbench.errors import WorkerError
 from mlbench.runtimes.torch_module import load_module
 from mlbench.runtimes.torch_programs import PROGRAM_SUFFIX, load_program
 
@@ -72,6 +73,21 @@ def load_tuned(artifact: Artifact) -> nn.Module:
     if weights == FULL and autocast is None:
         return module
     return Tuned(module, getattr(torch, weights), getattr(torch, autocast) if autocast else None).eval()
+
+
+def pack_semi_structured(module: nn.Module, layers: list[str], device: str) -> None:
+    """Give the named layers of the tuned module torch's packed 2:4 weights, on the device.
+
+    Raises:
+        WorkerError: The device has no kernels for them.
+    """
+    if device != "cuda":
+        raise WorkerError(f"2:4 sparsity is served on CUDA devices only, but runtime.device is {device}")
+    inner: nn.Module = module.module if isinstance(module, Tuned) else module
+    for name in layers:
+        layer = inner.get_submodule(name)
+        weight: torch.Tensor = layer.get_parameter("weight").detach()
+        layer.weight = nn.Parameter(torch.sparse.to_sparse_semi_structured(weight), requires_grad=False)
 
 
 def weight_types(module: nn.Module) -> str:

@@ -71,7 +71,7 @@ class PruneStructured:
         train = context.workload.data.train
         example = tuple(torch.from_numpy(np.array(array[:_EXAMPLE_ROWS])) for array in train.inputs.values())
         with deterministic(0, context.threads):
-            kept = _output_layers(module, example)
+            kept = output_layers(module, example)
             before = _facts(module, example)
             _prune(module, example, kept, params)
             after = _facts(module, example)
@@ -103,7 +103,7 @@ class PruneStructured:
         return Built("torch_module", WEIGHTS, changed, {**meta, "parameters": after["parameters"]})
 
 
-def _output_layers(module: nn.Module, example: tuple[torch.Tensor, ...]) -> list[str]:
+def output_layers(module: nn.Module, example: tuple[torch.Tensor, ...]) -> list[str]:
     """Names of the layers that may not lose outputs: those whose output the model returns, and the last one run."""
     import torch
     from torch import nn

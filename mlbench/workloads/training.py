@@ -20,6 +20,7 @@ from mlbench.registry import load
 from mlbench.workloads import Progress, Split
 
 Loss = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+BatchLoss = Callable[[list[torch.Tensor], torch.Tensor, torch.Tensor], torch.Tensor]
 
 THREADS = 2  # fixed: the number of threads changes the order of sums, and so the last bits of the weights
 
@@ -43,6 +44,21 @@ class TrainingReport:
     rows: int
     loss: float
     validation: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a step has to say in the training loop.
+
+    Attributes:
+        loss: Of a batch's inputs, the model's first output and the labels; None is the task's.
+        after_step: Called after every change of the weights.
+        after_epoch: Called with the number of the epoch; true ends the training.
+    """
+
+    loss: BatchLoss | None = None
+    after_step: Callable[[], None] | None = None
+    after_epoch: Callable[[int], bool] | None = None
 
 
 @contextmanager
@@ -82,6 +98,7 @@ def train(
     *,
     label: str,
     threads: int = THREADS,
+    hooks: Hooks | None = None,
 ) -> TrainingReport:
     """Train in place: AdamW, one-cycle learning rate, the task's loss, optional random shifts.
 
@@ -93,6 +110,7 @@ def train(
         progress: Told ``<label>: epoch i/n``.
         label: What is done, for the progress text.
         threads: Threads inside operators.
+        hooks: What is done otherwise than by default.
 
     Returns:
         The report; the module is left in evaluation mode.
@@ -107,18 +125,26 @@ def train(
     if not any(weight.requires_grad for weight in module.parameters()):
         raise TrainingError("the model has no weights to train")
     with deterministic(config.seed, threads):
-        loss = _fit(module, train_split, config, images if config.max_shift else [], progress, label)
+        shifted = images if config.max_shift else []
+        epochs, loss = _fit(module, train_split, config, shifted, progress, label, hooks or Hooks())
         scores = call(module, validation.inputs)[0]
     quality = load("task", validation.task)().score(np.asarray(scores, dtype=np.float64), validation.labels)
-    return TrainingReport(config.epochs, len(train_split), loss, quality)
+    return TrainingReport(epochs, len(train_split), loss, quality)
 
 
 def _fit(
-    module: nn.Module, split: Split, config: TrainConfig, images: list[int], progress: Progress, label: str
-) -> float:
+    module: nn.Module,
+    split: Split,
+    config: TrainConfig,
+    images: list[int],
+    progress: Progress,
+    label: str,
+    hooks: Hooks,
+) -> tuple[int, float]:
+    """Epochs that were trained, and the mean loss over the last of them."""
     inputs = [torch.from_numpy(np.array(array)) for array in split.inputs.values()]
     labels = torch.from_numpy(np.array(split.labels))
-    loss_of = task_loss(split.task)
+    loss_of = hooks.loss or _smoothed(split.task, config.label_smoothing)
     rows = len(split)
     generator = torch.Generator().manual_seed(config.seed)
     optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -140,9 +166,11 @@ def _fit(
                 batch[position] = _shift(batch[position], config.max_shift, generator)
             optimizer.zero_grad()
             scores = output_tensors(module(*batch))[0]
-            loss = loss_of(scores, labels[index], config.label_smoothing)
+            loss = loss_of(batch, scores, labels[index])
             loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature is untyped
             optimizer.step()
+            if hooks.after_step is not None:
+                hooks.after_step()
             scheduler.step()
             total += loss.item() * len(index)
         mean = total / rows
@@ -151,8 +179,16 @@ def _fit(
                 f"{label}: the loss is {mean} in epoch {epoch} of {config.epochs}; a smaller learning_rate "
                 f"than {config.learning_rate} may help"
             )
+        if hooks.after_epoch is not None and hooks.after_epoch(epoch):
+            break
+        module.train()
     module.eval()
-    return mean
+    return epoch, mean
+
+
+def _smoothed(task: str, smoothing: float) -> BatchLoss:
+    loss = task_loss(task)
+    return lambda _batch, scores, labels: loss(scores, labels, smoothing)
 
 
 def task_loss(task: str) -> Loss:

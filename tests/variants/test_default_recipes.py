@@ -20,9 +20,10 @@ from mlbench.workloads import Workload
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "conf" / "variants").glob("*.yaml"))
-# a compiler takes long; test_compile_torch.py and test_quantize_torchao.py have the steps
-COMPILED = ("torch_compiled", "torch_tuned", "torch_aot", "torchao_int8", "torch_pt2e_int8")
-NAMES = [path.stem for path in FILES if path.stem not in COMPILED]
+# these take long; test_compile_torch.py, test_quantize_torchao.py and test_prune_iterative.py have their steps
+SLOW = ("pruned_iterative", "torch_compiled", "torch_tuned", "torch_aot", "torchao_int8", "torch_pt2e_int8")
+OTHERS = {"sklearn_onnx": "sklearn"}  # recipes for another kind of model, which have tests of their own
+NAMES = [path.stem for path in FILES if path.stem not in SLOW and path.stem not in OTHERS]
 FLIPS = 0.02  # share of the 719 test images whose class may change
 
 
@@ -46,8 +47,8 @@ def test_the_default_model_is_good_enough(digits: Workload, scores: Callable[...
 
 
 @pytest.mark.parametrize("name", [path.stem for path in FILES])
-def test_each_recipe_is_right(name: str, digits: Workload) -> None:
-    assert check(shipped(name), digits.source.format) == []
+def test_each_recipe_is_right(name: str) -> None:
+    assert check(shipped(name), OTHERS.get(name, "torch_module")) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
