@@ -182,14 +182,14 @@ def check_value(request: Request, composed: Mapping[str, Any], options: Sequence
     missing = depth < len(path)
     if request.sign == "~":
         return _absent(path, depth, here) if missing or here is None else None
+    if missing and isinstance(here, list):
+        return f"{request.key}: no such item; {'.'.join(path[:depth])} has {len(here)}, numbered from 0"
     if request.sign == "+":
         return (
             None
             if missing
             else f"'{request.text}' is refused: {request.key} is already there; leave out the + to change it"
         )
-    if missing and isinstance(here, list):
-        return f"{request.key}: no such item; {'.'.join(path[:depth])} has {len(here)}, numbered from 0"
     if missing and path[0] == MANY and depth == 1 and request.sign == "":
         return _no_variant(path[1], here, options)
     return None

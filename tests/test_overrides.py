@@ -183,6 +183,10 @@ def test_a_value_that_is_fine(text: str) -> None:
             "variants.pruned.steps.2.x: no such item; variants.pruned.steps has 2, numbered from 0",
         ),
         (
+            "+variants.pruned.steps.2={name: delay}",
+            "variants.pruned.steps.2: no such item; variants.pruned.steps has 2, numbered from 0",
+        ),
+        (
             "variants.onnx_fp32.description=x",
             "variants.onnx_fp32: this variant is not selected; select it too, variants=[onnx_fp32,...]",
         ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mlbench.records import ArmResult, Estimate, Study
+from collections.abc import Mapping
+
+from mlbench.records import ArmResult, Estimate, Study, Verdict
 
 P50 = "latency/p50_ms"
 _EVIDENCE = {
@@ -63,13 +65,19 @@ def _policy(study: Study, arm: ArmResult) -> list[str]:
 
 
 def _comparison(arm: ArmResult) -> list[str]:
-    lines = []
-    for metric, verdict in sorted(arm.verdicts.items()):
-        ratio = f": ratio to the baseline {shown(verdict.ratio)}" if verdict.ratio else ""
-        lines.append(f"- {metric}: **{verdict.call}**{ratio}, {verdict.trials} trials")
-    if arm.quality is not None:
-        lines += [f"- {name}: difference {shown(delta)}" for name, delta in sorted(arm.quality.deltas.items())]
+    lines = _against("baseline", arm.verdicts, arm.quality.deltas if arm.quality is not None else {})
+    versus = arm.versus_incumbent
+    if versus is not None:
+        lines += ["", "Against the champion before:", "", *_against("incumbent", versus.verdicts, versus.deltas)]
     return lines
+
+
+def _against(other: str, verdicts: Mapping[str, Verdict], deltas: Mapping[str, Estimate]) -> list[str]:
+    lines = []
+    for metric, verdict in sorted(verdicts.items()):
+        ratio = f": ratio to the {other} {shown(verdict.ratio)}" if verdict.ratio else ""
+        lines.append(f"- {metric}: **{verdict.call}**{ratio}, {verdict.trials} trials")
+    return lines + [f"- {name}: difference {shown(delta)}" for name, delta in sorted(deltas.items())]
 
 
 def shown(estimate: Estimate | None) -> str:

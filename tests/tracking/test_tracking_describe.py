@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from tiny_study import make_study
 
-from mlbench.records import Estimate
+from mlbench.records import Estimate, Versus
 from mlbench.tracking.describe import arm_note, shown, version_note
 
 
@@ -64,3 +64,11 @@ class TestVersion:
     def test_a_winner_without_quality(self, study):
         note = version_note(study, replace(study.arm("fast"), quality=None), "r")
         assert "difference" not in note
+
+    def test_what_was_measured_against_the_champion_before(self, study):
+        arm = study.arm("fast")
+        versus = Versus(arm.verdicts, {"accuracy": Estimate(0.001, -0.002, 0.004, unit="fraction")})
+        note = version_note(study, replace(arm, versus_incumbent=versus), "r")
+        assert "Against the champion before:\n\n- latency/p50_ms: **faster**: ratio to the incumbent 0.5" in note
+        assert "- accuracy: difference 0.001 (-0.002 to 0.004)" in note
+        assert "champion before" not in version_note(study, arm, "r")
