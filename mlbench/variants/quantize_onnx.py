@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import chdir
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -206,13 +207,15 @@ def _prepare(source: Path, target: Path) -> bool:
     """Shape inference and graph optimisation that quantization wants; whether symbolic shapes could be inferred."""
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    try:
-        quant_pre_process(source, target)
-    except Exception as error:  # the tool raises a bare Exception; only this one has a way round
-        if "symbolic shape" not in str(error).lower():
-            raise
-        quant_pre_process(source, target, skip_symbolic_shape=True)
-        return False
+    source, target = source.resolve(), target.resolve()
+    with chdir(target.parent):  # where inference fails, the tool leaves the whole model in the working directory
+        try:
+            quant_pre_process(source, target)
+        except Exception as error:  # the tool raises a bare Exception; only this one has a way round
+            if "symbolic shape" not in str(error).lower():
+                raise
+            quant_pre_process(source, target, skip_symbolic_shape=True)
+            return False
     return True
 
 

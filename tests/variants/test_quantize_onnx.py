@@ -240,3 +240,28 @@ def test_what_does_not_suit_the_graph_is_said(operators: dict[str, int], static:
 def test_the_notice_is_in_the_record(built: Callable[..., Artifact]) -> None:
     assert "quantize_onnx_static is made for them" in built(EXPORT, DYNAMIC).steps[1].changed["notice"]
     assert "notice" not in built(EXPORT, STATIC).steps[1].changed
+
+
+def test_what_shape_inference_leaves_behind_is_not_left_with_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onnxruntime.quantization import shape_inference
+
+    from mlbench.variants import quantize_onnx
+
+    asked = []
+
+    def fails(source: Path, target: Path, *, skip_symbolic_shape: bool = False) -> None:
+        asked.append((source, target, skip_symbolic_shape))
+        if not skip_symbolic_shape:
+            Path("sym_shape_infer_temp.onnx").write_bytes(b"the model")
+            raise Exception("Incomplete symbolic shape inference")  # noqa: TRY002 - as the tool does
+
+    monkeypatch.setattr(shape_inference, "quant_pre_process", fails)
+    for name in ("user", "work"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "user")
+    assert not quantize_onnx._prepare(Path("m.onnx"), tmp_path / "work" / "p.onnx")
+    assert not list(Path.cwd().iterdir())
+    assert Path.cwd() == tmp_path / "user"
+    assert asked[1] == (tmp_path / "user" / "m.onnx", tmp_path / "work" / "p.onnx", True)
