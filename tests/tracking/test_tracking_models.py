@@ -354,3 +354,20 @@ def test_outputs_are_described(artifacts):
     signature = forms.signature(arms_of(artifacts)["fast"].artifact)
     assert signature.outputs.inputs[0].shape == (-1, 3)
     assert OUTPUTS[0].name == "scores"
+
+
+@pytest.mark.parametrize(
+    ("kind", "meta", "beside"),
+    [
+        ("openvino", {}, ["openvino"]),
+        ("pt2", {"torchao": True}, ["torchao"]),
+        ("torch_tuned", {"torchao": True, "compile": {}}, ["torchao"]),
+        ("aoti", {}, []),
+        ("torch_tuned", {}, []),
+    ],
+)
+def test_formats_that_only_mlbench_serves_name_what_they_need(kind, meta, beside):
+    artifact = Artifact("d" * 64, kind, "", "model", INPUTS, OUTPUTS, 0, meta=meta)
+    (form,) = forms.forms(artifact)
+    assert form.name == "mlbench"
+    assert list(form.libraries) == ["mlflow", "numpy", "mlflow-mlbench", "torch", "onnxruntime", *beside]
