@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,6 @@ def conclusion_of(study: Study, config: StudyConfig, inputs: Mapping[str, npt.ND
         study=public(study),
         log_models=config.tracking.log_models,
         registry=config.registry if config.registry.promote else None,
-        concluded=datetime.now(UTC).isoformat(timespec="milliseconds"),
         example={name: values[:_EXAMPLE_ROWS] for name, values in inputs.items()},
     )
 

@@ -335,7 +335,7 @@ def _get(folder: Path, name: str, kind: type[T]) -> T:
 
 def _put_conclusion(folder: Path, conclusion: Conclusion) -> None:
     _put(folder, _STUDY, conclusion.study)
-    options = Options(conclusion.log_models, conclusion.registry, conclusion.concluded, tuple(conclusion.example))
+    options = Options(conclusion.log_models, conclusion.registry, tuple(conclusion.example))
     _put(folder, _RECORD, options)
     for index, values in enumerate(conclusion.example.values()):
         np.save(folder / f"{index}.npy", values, allow_pickle=False)
@@ -345,4 +345,4 @@ def _get_conclusion(folder: Path) -> Conclusion:
     options = _get(folder, _RECORD, Options)
     example = {name: np.load(folder / f"{index}.npy", allow_pickle=False) for index, name in enumerate(options.inputs)}
     study = _get(folder, _STUDY, Study)
-    return Conclusion(study, options.log_models, options.registry, options.concluded, example)
+    return Conclusion(study, options.log_models, options.registry, example)

@@ -64,14 +64,12 @@ class Conclusion:
         study: The record; no credentials in it.
         log_models: Whether the arms' artifacts are logged as models.
         registry: Where the winner is promoted to; None where nothing is promoted.
-        concluded: When, ISO 8601 with time zone.
         example: A few test items by input name, for the models' input example.
     """
 
     study: Study
     log_models: bool
     registry: RegistryConfig | None
-    concluded: str
     example: dict[str, npt.NDArray[Any]] = field(compare=False)
 
 
@@ -81,6 +79,5 @@ class Options:
 
     log_models: bool
     registry: RegistryConfig | None
-    concluded: str
     inputs: tuple[str, ...]
     schema: int = SCHEMA_VERSION

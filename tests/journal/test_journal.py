@@ -61,9 +61,7 @@ def make_conclusion() -> Conclusion:
         decision=Decision("hold", None, "Keep baseline.", ()),
         noise=Noise("quiet"),
     )
-    return Conclusion(
-        study, log_models=True, registry=RegistryConfig(alias="edge"), concluded=BEGUN.created, example={"x": np.eye(2)}
-    )
+    return Conclusion(study, log_models=True, registry=RegistryConfig(alias="edge"), example={"x": np.eye(2)})
 
 
 @pytest.fixture

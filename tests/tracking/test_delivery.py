@@ -15,7 +15,6 @@ from mlbench.tracking.champion import alias_version
 
 def concluded(artifacts, **changes):
     values = {"log_models": True, "registry": RegistryConfig(), "example": EXAMPLE, **changes}
-    values.setdefault("concluded", "2026-01-01T01:00:00+00:00")
     return Conclusion(content.public(make_study(artifacts)), **values)
 
 
