@@ -87,6 +87,22 @@ def _beside(artifact: Artifact) -> tuple[str, ...]:
     return (*_BESIDES.get(artifact.format, ()), *torchao)
 
 
+def needs(form: Form, content: Content) -> str:
+    """What no requirements file can say that the model needs where it is loaded, to answer as fast as it was measured.
+
+    Empty for nothing.
+    """
+    artifact = content.artifact
+    if form.name == "pytorch":
+        return f"torch.set_num_threads({content.settings.threads}): mlflow.pytorch keeps no number of threads"
+    if artifact.format == "aoti":
+        cpu = artifact.meta.get("cpu_capability", "those of the one that it was compiled on")
+        return f"a CPU with the vector instructions that it was compiled for: {cpu}"
+    if "compile" in artifact.meta:
+        return "a C++ compiler: torch.compile runs at the first call with each shape, which takes seconds"
+    return ""
+
+
 def save_verified(form: Form, content: Content, path: Path) -> Model:
     """Write the model and prove that it answers like the artifact, for one item and for all of the example.
 
@@ -231,6 +247,7 @@ def _save_torchscript(content: Content, path: Path, options: dict[str, Any]) -> 
             "inputs": [spec.name for spec in artifact.inputs],
             "outputs": [spec.name for spec in artifact.outputs],
             "quantized_engine": artifact.meta.get("quantized_engine"),
+            "threads": content.settings.threads,
         },
         input_example=_as_input(content.example),
         **options,
@@ -316,4 +333,14 @@ def _native_warnings_away() -> Iterator[None]:
         os.close(nowhere)
 
 
-__all__ = ["Content", "Form", "UnfitError", "example_for", "forms", "requirements", "save_verified", "signature"]
+__all__ = [
+    "Content",
+    "Form",
+    "UnfitError",
+    "example_for",
+    "forms",
+    "needs",
+    "requirements",
+    "save_verified",
+    "signature",
+]

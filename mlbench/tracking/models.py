@@ -15,7 +15,7 @@ from mlflow.models.model import MLMODEL_FILE_NAME
 from mlbench.records import Arm
 from mlbench.tracking import names
 from mlbench.tracking.calls import doing, quiet
-from mlbench.tracking.forms import Content, Example, UnfitError, example_for, forms, save_verified
+from mlbench.tracking.forms import Content, Example, UnfitError, example_for, forms, needs, save_verified
 from mlbench.variants.quiet import quiet as captured
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ def log_model(
                 refused.append(f"not as {form.name}: {error}")
                 continue
             with doing(f"log the model of '{arm.name}'"):
-                model_id = _deliver(tracker, run_id, name, {**tags, names.MODEL_FORM: form.name}, model, path)
+                said = {names.MODEL_FORM: form.name, names.MODEL_NEEDS: needs(form, content)}
+                of_model = {**tags, **{key: value for key, value in said.items() if value}}
+                model_id = _deliver(tracker, run_id, name, of_model, model, path)
         return ModelRecord(model_id, form.name, "; ".join(refused))
     return ModelRecord(None, reason="; ".join(refused))
 

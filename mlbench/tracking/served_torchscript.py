@@ -26,6 +26,9 @@ class TorchScriptModel(PythonModel):
         engine = context.model_config.get("quantized_engine")
         if engine:
             torch.backends.quantized.engine = engine
+        threads = context.model_config.get("threads")
+        if threads:
+            torch.set_num_threads(threads)  # as it was measured
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # torch deprecates TorchScript itself
             loaded = torch.jit.load(context.artifacts["model"], map_location="cpu")  # type: ignore[no-untyped-call]

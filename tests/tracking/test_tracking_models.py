@@ -80,6 +80,64 @@ def test_every_model_answers_alike_in_a_fresh_process_without_mlbench(published,
         assert answers[2 * number + 1] == pytest.approx(oracle(arm, rows), abs=1e-4)
 
 
+@pytest.mark.e2e
+def test_compiled_forms_answer_alike_in_a_fresh_process(tracker, run_id, artifacts, tmp_path):
+    """An exported program and an OpenVINO model are served by mlbench, with the threads that were measured."""
+    import openvino as ov
+
+    program, converted = tmp_path / "program", tmp_path / "converted"
+    program.mkdir()
+    converted.mkdir()
+    free = {0: torch.export.Dim("items")}
+    exported = torch.export.export(tiny_nets.tiny_cnn().eval(), (torch.from_numpy(images(2)),), dynamic_shapes=(free,))
+    torch.export.save(exported, program / "model.pt2")
+    ov.save_model(ov.convert_model(Path(artifacts.onnx.path) / "model.onnx"), converted / "model.xml")
+    made = {
+        "program": replace(artifacts.torch, format="pt2", path=str(program), entry="model.pt2", meta={}),
+        "fast": replace(artifacts.onnx, format="openvino", path=str(converted), entry="model.xml"),
+    }
+    rows = images(3, seed=5)
+    np.save(tmp_path / "rows.npy", rows)
+    locations = []
+    for artifact in made.values():
+        record = logged(tracker, run_id, artifact)
+        assert (record.form, record.reason) == ("mlbench", "")
+        locations.append(tracker.client.get_logged_model(record.model_id).artifact_location)
+    code = WITHOUT_MLBENCH.replace('sys.modules["mlbench"] = None', "") + "import torch; print(torch.get_num_threads())"
+    command = [sys.executable, "-c", code, str(tmp_path / "rows.npy"), *locations]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    *answers, threads = map(json.loads, done.stdout.splitlines())
+    assert threads == 1
+    for arm, one, three in (("program", answers[0], answers[1]), ("fast", answers[2], answers[3])):
+        assert np.array(one) == pytest.approx(oracle(arm, rows[:1]), abs=1e-3)
+        assert np.array(three) == pytest.approx(oracle(arm, rows), abs=1e-3)
+
+
+class TestNeeds:
+    """What no requirements file can say is said on the model."""
+
+    def said(self, artifact, form=-1):
+        return forms.needs(forms.forms(artifact)[form], forms.Content(artifact, RuntimeSettings(threads=3), EXAMPLE))
+
+    def test_nothing_where_any_machine_will_do(self, artifacts):
+        assert [self.said(item) for item in (artifacts.torch, artifacts.script, artifacts.onnx)] == ["", "", ""]
+        assert [self.said(item, 0) for item in (artifacts.script, artifacts.onnx)] == ["", ""]
+
+    def test_threads_that_the_form_cannot_keep(self, tracker, run_id, artifacts):
+        assert self.said(artifacts.torch, 0).startswith("torch.set_num_threads(3)")
+        record = logged(tracker, run_id, artifacts.torch)
+        tags = tracker.client.get_logged_model(record.model_id).tags
+        assert tags["mlbench.model.needs"].startswith("torch.set_num_threads(1)")
+
+    def test_compiled_ahead_of_time(self, artifacts):
+        assert "AVX512" in self.said(replace(artifacts.torch, format="aoti", meta={"cpu_capability": "AVX512"}))
+
+    def test_compiled_when_it_is_loaded(self, artifacts):
+        tuned = replace(artifacts.torch, format="torch_tuned", meta={"compile": {"freezing": False, "dynamic": None}})
+        assert self.said(tuned).startswith("a C++ compiler: ")
+
+
 class TestLoggedModel:
     @pytest.fixture
     def model(self, published):
@@ -222,6 +280,17 @@ class TestServed:
     def loaded(self, model, artifacts, **config):
         model.load_context(SimpleNamespace(artifacts=artifacts, model_config=config))
         return model
+
+    def test_a_script_has_the_threads_that_were_measured(self, artifacts):
+        config = {"inputs": ["images"], "outputs": ["scores"], "threads": 2}
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(1)
+            path = str(Path(artifacts.script.path) / "model.ts")
+            self.loaded(served_torchscript.TorchScriptModel(), {"model": path}, **config)
+            assert torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(before)
 
     def test_a_script_takes_an_array_or_arrays_by_name(self, artifacts):
         path = str(Path(artifacts.script.path) / "model.ts")
