@@ -84,7 +84,7 @@ class TestAdoption:
         runs, opened = adopted
         runs.finish()
         second = connect(TrackingConfig(uri=store)).open_study("second", CONFIG)
-        monkeypatch.delenv("MLBENCH_PARENT_RUN_ID")
+        os.environ.pop("MLBENCH_PARENT_RUN_ID")  # monkeypatch would bring it back in the end
         monkeypatch.setenv("MLFLOW_RUN_ID", opened.info.run_id)
         third = connect(TrackingConfig(uri=store)).open_study("third", CONFIG)
         for further in (second, third):
