@@ -1,0 +1,193 @@
+"""What was measured, as it came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlbench.records._plan import ConditionKey, Plan
+from mlbench.records._types import Moment, Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A few discarded and some timed calls of one arm, without interruption.
+
+    Attributes:
+        position: Place of this turn in its round, from 0.
+        start_ns, end_ns: Monotonic clock of the machine (comparable between processes) around the whole turn.
+        cpu_ns: CPU time of the worker process over the timed calls.
+        wall_ns: Wall time over the timed calls, in the worker.
+        discarded_ns: One entry per discarded call.
+        timed_ns: One entry per timed call, ``calls * group`` long; consecutive ``group`` calls form one timed value.
+        group: Calls per timed value.
+        hardware: Figures for this turn by name (``rss_mib``, ``voluntary_switches``, ``involuntary_switches``,
+            ``machine_busy_s``, ``machine_steal_s``, ``cpu_pressure_s``, ``cpu_mhz``, ``gpu_power_w``, ``energy_rapl_j``
+            ...); absent where not readable.
+            ``coordinator_ms`` is CPU time of the coordinator itself between passing the turn and having the answer,
+            ``settle_ms`` is how long it took after the turn until all threads of the worker were seen asleep, and
+            ``awake`` is 1 where they never were.
+    """
+
+    trial: int
+    round: int
+    position: int
+    arm: str
+    batch_size: int
+    start_ns: int
+    end_ns: int
+    cpu_ns: int
+    wall_ns: int
+    discarded_ns: npt.NDArray[np.int64] = field(compare=False)
+    timed_ns: npt.NDArray[np.int64] = field(compare=False)
+    group: int = 1
+    hardware: dict[str, float] = field(default_factory=dict)
+    input_length: int | None = None
+    threads: int | None = None
+
+    @property
+    def key(self) -> ConditionKey:
+        """The condition that it belongs to."""
+        return ConditionKey(self.batch_size, self.input_length, self.threads)
+
+    def values_ns(self) -> npt.NDArray[np.float64]:
+        """The timed values: mean nanoseconds per call of each group, shape (calls,)."""
+        values: npt.NDArray[np.float64] = self.timed_ns.reshape(-1, self.group).mean(axis=1)
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """What one worker process (one arm in one trial; with a sweep over threads, one for each number) said of itself.
+
+    Attributes:
+        load_ms: Loading the artifact into the runtime, after the runtime's own import.
+        first_call_ms: The first call, at the worker's first condition.
+        import_rss_mib: Resident memory after importing the runtime, before the artifact: the runtime's floor.
+        load_peak_mib: Peak resident memory (the kernel's high-water mark) after loading.
+        load_rss_mib, load_uss_mib: Resident memory after loading, and the part that no other process shares; None
+            where they were not read.
+        peak_mib: Peak resident memory after the turns of each condition, by :attr:`ConditionKey.short`.
+        warmup_ns: Warm-up calls at the worker's first condition, in order; never analysed.
+        effective: What is really in force: runtime version, threads, providers, precision, device.
+        modules: Top-level modules that the worker had imported when its turns were over.
+        cpus: CPUs that the kernel let the worker run on while it was measured.
+        gpu: On a device: ``gpu_allocated_peak_mib`` and ``gpu_call_ms`` after the last turn of each condition, by name,
+            ``@`` and :attr:`ConditionKey.short`.
+        threads: The conditions' threads that it was started for; None where threads are not swept.
+        compile_ms: Compiling for the worker's first condition, after loading and before the first call; None for
+            runtimes that compile nothing in the worker.
+    """
+
+    arm: str
+    trial: int
+    pid: int
+    load_ms: float
+    first_call_ms: float
+    import_rss_mib: float
+    load_peak_mib: float
+    peak_mib: dict[str, float]
+    warmup_ns: npt.NDArray[np.int64] = field(compare=False)
+    effective: dict[str, Scalar] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
+    gpu: dict[str, float] = field(default_factory=dict)
+    cpus: tuple[int, ...] = ()
+    threads: int | None = None
+    compile_ms: float | None = None
+    load_rss_mib: float | None = None
+    load_uss_mib: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Raw model output of one arm for the whole test set, in test-set order.
+
+    Attributes:
+        outputs: First output of the model, shape (rows, classes) for classification.
+        labels: True labels, of the kind that the task declares; class indices of shape (rows,) for classification.
+        decided: What the task made of the outputs, of the labels' shape; None where it was not asked.
+    """
+
+    arm: str
+    outputs: npt.NDArray[np.float64] = field(compare=False)
+    labels: npt.NDArray[Any] = field(compare=False)
+    decided: npt.NDArray[Any] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LostTrial:
+    """A trial of one arm that gave no complete data, and why."""
+
+    arm: str
+    trial: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A condition that an arm could not serve, and why; the arm's other conditions are not affected."""
+
+    arm: str
+    batch_size: int
+    reason: str
+    input_length: int | None = None
+    threads: int | None = None
+
+    @property
+    def key(self) -> ConditionKey:
+        """The condition."""
+        return ConditionKey(self.batch_size, self.input_length, self.threads)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another program, by name alone, and how many CPUs all its processes used."""
+
+    name: str
+    cpus: float
+
+
+@dataclass(frozen=True, slots=True)
+class MachineLook:
+    """The machine while nothing was measured, or over a whole trial.
+
+    Attributes:
+        moment: ``before`` the first trial and ``after`` the last one nothing of ours runs; ``during`` is one trial.
+        trial: Which one, for ``during``.
+        seconds: How long was looked.
+        figures: ``busy_cpus``, ``steal_cpus``, shares of time in which tasks waited (``cpu_waiting``,
+            ``memory_waiting``, ``io_waiting``), and the load average ``load_1m``; absent where not readable. The
+            figures of a trial hold our own workers too.
+        others: The busiest other programs.
+    """
+
+    moment: Moment
+    trial: int | None
+    seconds: float
+    figures: dict[str, float] = field(default_factory=dict)
+    others: tuple[Neighbour, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Everything that was measured, as it came.
+
+    Attributes:
+        epoch_ns: Wall-clock time (Unix) at the zero of the monotonic clock of all turns; 0 where it was not kept.
+    """
+
+    plan: Plan
+    turns: tuple[Turn, ...]
+    workers: tuple[WorkerReport, ...]
+    predictions: tuple[Predictions, ...]
+    lost: tuple[LostTrial, ...] = ()
+    machine: dict[str, float] = field(default_factory=dict)
+    energy_source: str = "absent"
+    absent: dict[str, str] = field(default_factory=dict)
+    complete: bool = True
+    machine_looks: tuple[MachineLook, ...] = ()
+    epoch_ns: int = 0
+    refused: tuple[Refusal, ...] = ()
