@@ -20,11 +20,11 @@ install: $(STAMP) ## the environment in .venv, from constraints.txt
 bench: $(STAMP) ## the default study: build, measure, decide, record in MLflow (ARGS="protocol=quick" overrides)
 	$(BIN)/mlbench run $(ARGS)
 
-# First what may run side by side; then what measures and decides, which needs the machine to itself.
+# First what may run side by side, with coverage; then what measures and decides, which needs the machine to itself.
 test: $(STAMP) ## every test, with branch coverage of at least 90 % (ARGS="-k name" selects, without coverage)
 ifeq ($(strip $(ARGS)),)
-	@$(BIN)/python -m pytest -m 'not quiet' -n 2 --dist loadfile --cov --cov-report=; side=$$?; \
-	$(BIN)/python -m pytest -m quiet --cov --cov-append --cov-report=term:skip-covered --cov-fail-under=90 && exit $$side
+	@$(BIN)/python -m pytest -m 'not quiet' -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90; \
+	side=$$?; $(BIN)/python -m pytest -m quiet && exit $$side
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
