@@ -118,7 +118,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     starts = [
         "'foo' is not an override",
         "workload=digit: unknown workload 'digit'; did you mean digits?",
-        "variants=[onnx_fp23,pruned]: unknown variant 'onnx_fp23'; did you mean onnx_fp32?",
+        "variants=[onnx_fp23,pruned]: unknown variant 'onnx_fp23'; did you mean onnx_fp32",
         "protocol.trails: no such key; did you mean protocol.trials?",
         "tracking.experiment: has no value (???): give one, tracking.experiment=...",
         "name: '${oc.env:SURELY_NOT_SET}' cannot be resolved: Environment variable 'SURELY_NOT_SET' not found",
@@ -271,7 +271,7 @@ def test_a_file_that_cannot_be_read(write: Write, monkeypatch: pytest.MonkeyPatc
                 "workload.data.source: has no value (???): give one, workload.data.source=...",
                 (
                     "workload.data.foo: no such key; known in workload.data: "
-                    "source, options, rows, test_fraction, validation_fraction, seed"
+                    "source, options, classes, rows, test_fraction, validation_fraction, seed"
                 ),
             ],
         ),

@@ -49,7 +49,7 @@ def test_all_mistakes_are_told_together(tmp_path: Path) -> None:
     assert found == [
         "workload.data.source: unknown dataset 'digit'; did you mean digits?",
         "workload.model.factory: module 'nowhere' was not found; install it, or put its directory on PYTHONPATH",
-        "workload.task: unknown task 'clasification'; did you mean classification?",
+        "workload.task: unknown task 'clasification'; did you mean classification or token_classification?",
     ]
     with pytest.raises(InputError) as caught:
         prepare(wrong, Store(tmp_path), lambda text: None)
