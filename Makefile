@@ -23,8 +23,9 @@ bench: $(STAMP) ## the default study: build, measure, decide, record in MLflow (
 # First what may run side by side, with coverage; then what measures and decides, which needs the machine to itself.
 test: $(STAMP) ## every test, with branch coverage of at least 90 % (ARGS="-k name" selects, without coverage)
 ifeq ($(strip $(ARGS)),)
-	@$(BIN)/python -m pytest -m 'not quiet' -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90; \
-	side=$$?; $(BIN)/python -m pytest -m quiet && exit $$side
+	@built=$$(mktemp -d); export MLBENCH_TEST_CACHE=$$built; \
+	$(BIN)/python -m pytest -m 'not quiet' -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90; \
+	side=$$?; $(BIN)/python -m pytest -m quiet; alone=$$?; rm -rf $$built; [ $$side -eq 0 ] && [ $$alone -eq 0 ]
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

@@ -13,7 +13,7 @@ import pytest
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # whoever starts the tests in the background leaves Ctrl-C ignored, and programs under test would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
-for folder in ("measurement", "probes"):  # their fakes are used by several test folders
+for folder in ("measurement", "probes", "shared"):  # what is in them is used by several test folders
     sys.path.insert(0, str(Path(__file__).parent / folder))
 
 
@@ -25,12 +25,11 @@ def _own_machine_lock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         yield
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    if "MLBENCH_TEST_CACHE" in os.environ:
-        monkeypatch.setenv("MLBENCH_CACHE_DIR", os.environ["MLBENCH_TEST_CACHE"])
-    else:
-        base = tmp_path_factory.getbasetemp()
-        if "PYTEST_XDIST_WORKER" in os.environ:
-            base = base.parent  # what one of pytest's processes has built, the other one finds
-        monkeypatch.setenv("MLBENCH_CACHE_DIR", str(base / "cache"))
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # what one of pytest's processes has built, the other one finds
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLBENCH_CACHE_DIR", os.environ.get("MLBENCH_TEST_CACHE", str(base / "cache")))
+        yield

