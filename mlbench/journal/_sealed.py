@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from mlbench.disk import files_in, flush, sha256
 
 SUMS = "SHA256SUMS.json"
 
@@ -30,14 +30,14 @@ def seal(place: Path, fill: Callable[[Path], None]) -> None:
     work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
     try:
         fill(work)
-        sums = {name: _sha256(work / name) for name in _files(work)}
+        sums = {name: sha256(work / name) for name in files_in(work)}
         (work / SUMS).write_text(json.dumps(sums, indent=2, sort_keys=True), encoding="utf-8")
         for path in (*work.rglob("*"), work):
-            _flush(path)
+            flush(path)
         if place.exists():
             discard(place)
         work.rename(place)
-        _flush(place.parent)
+        flush(place.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -50,14 +50,14 @@ def check(place: Path) -> None:
     """
     try:
         sums = json.loads((place / SUMS).read_text(encoding="utf-8"))
-        present = {name for name in _files(place) if name != SUMS}
+        present = {name for name in files_in(place) if name != SUMS}
         if not isinstance(sums, dict):
             raise DamagedError(f"{place.name}: its checksums cannot be read")
         if present != set(sums):
             odd = min(present ^ set(sums))
             raise DamagedError(f"{place.name}/{odd} is {'missing' if odd in sums else 'not part of it'}")
         for name, expected in sums.items():
-            if _sha256(place / name) != expected:
+            if sha256(place / name) != expected:
                 raise DamagedError(f"{place.name}/{name} has changed")
     except FileNotFoundError:
         raise DamagedError(f"{place.name}: its checksums are missing") from None
@@ -76,20 +76,3 @@ def discard(place: Path) -> None:
         place.rename(grave / place.name)
     finally:
         shutil.rmtree(grave, ignore_errors=True)
-
-
-def _files(directory: Path) -> list[str]:
-    return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

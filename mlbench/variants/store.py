@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mlbench.disk import files_in, flush, sha256
 from mlbench.errors import InputError, MlbenchError
 from mlbench.records import Artifact, from_dict, to_dict
 from mlbench.workloads import Progress
@@ -205,12 +206,12 @@ class Store:
         if manifest.get("digest") != digest:
             raise DamagedError("its manifest is of another artifact")
         files = manifest["files"]
-        present = {name for name in _files(place) if name != MANIFEST}
+        present = {name for name in files_in(place) if name != MANIFEST}
         if present != set(files):
             odd = min(present ^ set(files))
             raise DamagedError(f"{odd} is {'missing' if odd in files else 'not part of it'}")
         for name, facts in files.items():
-            if _sha256(place / name) != facts["sha256"]:
+            if sha256(place / name) != facts["sha256"]:
                 raise DamagedError(f"{name} has changed")
         with contextlib.suppress(OSError):  # a read-only store can still be used; only its listing stays behind
             os.utime(place / MANIFEST, times=(self._clock(), self._clock()))
@@ -220,7 +221,9 @@ class Store:
         """Write the manifest and flush everything to disk; returns the bytes of all files."""
         if not (work / made.entry).is_file():
             raise StoreError(f"artifact {digest[:12]} was built without its file {made.entry}")
-        files = {name: {"sha256": _sha256(work / name), "bytes": (work / name).stat().st_size} for name in _files(work)}
+        files = {
+            name: {"sha256": sha256(work / name), "bytes": (work / name).stat().st_size} for name in files_in(work)
+        }
         size = sum((work / name).stat().st_size for name in files)
         manifest = {
             "schema": _SCHEMA,
@@ -233,8 +236,8 @@ class Store:
         (work / MANIFEST).write_text(text, encoding="utf-8")
         os.utime(work / MANIFEST, times=(self._clock(), self._clock()))
         for name in (*files, MANIFEST):
-            _flush(work / name)
-        _flush(work)
+            flush(work / name)
+        flush(work)
         return size
 
     def _publish(self, work: Path, place: Path, digest: str) -> None:
@@ -251,7 +254,7 @@ class Store:
                     self._discard(place)
                     continue
                 return
-            _flush(place.parent)
+            flush(place.parent)
             return
 
     def _discard(self, place: Path) -> None:
@@ -269,7 +272,7 @@ class Store:
                 shutil.rmtree(left, ignore_errors=True)
 
     def _entry(self, place: Path) -> StoreEntry:
-        size = sum((place / name).stat().st_size for name in _files(place))
+        size = sum((place / name).stat().st_size for name in files_in(place))
         try:
             manifest = _read_manifest(place)
             artifact = _artifact(manifest)
@@ -277,23 +280,6 @@ class Store:
             return StoreEntry(place.name, "", size, place.stat().st_mtime, (), str(error))
         used = (place / MANIFEST).stat().st_mtime
         return StoreEntry(place.name, artifact.format, size, used, tuple(step.name for step in artifact.steps))
-
-
-def _files(directory: Path) -> list[str]:
-    return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_manifest(place: Path) -> dict[str, Any]:

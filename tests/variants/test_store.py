@@ -251,7 +251,7 @@ def test_a_disk_that_is_full(store: Store, monkeypatch: pytest.MonkeyPatch) -> N
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mlbench.variants.store._flush", full)
+    monkeypatch.setattr("mlbench.variants.store.flush", full)
     with pytest.raises(StoreError, match=r"cannot be written: .*No space left on device"):
         store.build(KEY, Maker())
     assert store.entries() == []
