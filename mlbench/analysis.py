@@ -121,7 +121,7 @@ def _marked(
 def _withheld(name: str, baseline: str, measurement: Measurement, noise: Noise) -> str:
     """Why no verdict may be given, or nothing."""
     for arm in (name, baseline):
-        lost = [loss for loss in measurement.lost if loss.arm == arm]
+        lost = measurement.lost_by(arm)
         if lost:
             return f"{len(lost)} of {measurement.plan.trials} trials of {arm} were lost ({lost[0].reason})"
     if not measurement.complete:
@@ -134,7 +134,7 @@ def _withheld(name: str, baseline: str, measurement: Measurement, noise: Noise) 
 def _result(arm: Arm, figures: Figures, measurement: Measurement, quality: Quality | None) -> ArmResult:
     """Everything about one arm that needs no other arm."""
     result = ArmResult(name=arm.name, role=arm.role, recipe=arm.recipe, artifact=arm.artifact)
-    lost = [loss for loss in measurement.lost if loss.arm == arm.name]
+    lost = measurement.lost_by(arm.name)
     trials = figures.trials(arm.name)
     if not trials:
         reason = lost[0].reason if lost else "the study was interrupted before its first trial was complete"

@@ -39,7 +39,7 @@ def undecided(measurement: Measurement, protocol: ProtocolConfig) -> list[str]:
     A variant with a lost trial, or whose wall and CPU time disagree, gets no answer however many trials follow.
     """
     figures, baseline = Figures(measurement), measurement.plan.baseline
-    lost = {loss.arm for loss in measurement.lost}
+    lost = {loss.arm for loss in measurement.lost if not loss.repeated}
     whole = [name for name in measurement.plan.arms if name != baseline and not lost & {name, baseline}]
     whole = [name for name in whole if figures.trials(name, baseline)]
     found = {name: p50_verdict(figures, baseline, name, protocol) for name in whole}

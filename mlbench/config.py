@@ -139,9 +139,11 @@ class ProtocolConfig:
     ``pin_cpus`` keeps all workers of a trial on the same CPUs, as many as they have threads, others in every trial.
     ``margin`` is the equivalence margin of p50 and throughput as a fraction, ``tail_margin`` that of p95,
     ``memory_margin`` that of peak memory; ``alpha`` is the error rate of the verdicts. The rounds are raised so that
-    all calls together support the ``percentiles`` asked for. A worker that gives no answer for ``turn_timeout_s`` is
-    ended and its trial is lost. ``extend`` asks for so many further looks: as many trials again, as long as a verdict
-    on p50 is open. ``budget_minutes`` is the time for the whole study, to which the plan is sized before it starts.
+    all calls together support the ``percentiles`` asked for. ``extend`` asks for so many further looks: as many trials
+    again, as long as a verdict on p50 is open. ``budget_minutes`` is the time for the whole study, to which the plan is
+    sized before it starts. A worker that hangs is ended and its trial is lost: after ``turn_timeout_s`` without an
+    answer while it loads and warms up, and in a turn that takes far longer than the warm-up says and than
+    ``hang_floor_s``.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
@@ -165,6 +167,7 @@ class ProtocolConfig:
     memory_margin: Annotated[float, Gt(0), Lt(1)] = 0.05
     alpha: Annotated[float, Gt(0), Le(0.5)] = 0.05
     turn_timeout_s: Annotated[float, Gt(0)] = 300.0
+    hang_floor_s: Annotated[float, Gt(0)] = 30.0
 
 
 @dataclass(frozen=True, slots=True)

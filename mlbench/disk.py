@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
+
+_ROOM = 1 << 20  # bytes; with less than that a disk is full for whoever writes a file of any size
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def files_in(directory: Path) -> list[str]:
@@ -25,3 +31,24 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def no_room(error: BaseException, *places: Path) -> str:
+    """That a disk is full on which something failed, in a sentence; nothing where none is.
+
+    Tools tell it in words of their own, so the disks are looked at as well. Ask before anything is removed.
+
+    Args:
+        error: What was raised; what caused it counts too.
+        places: Directories that it may have written to.
+    """
+    for place in places:
+        with suppress(OSError):
+            if shutil.disk_usage(place).free < _ROOM:
+                return f"no space is left on the disk of {place}"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _FULL:
+            return f"no space is left on the disk of {cause.filename or 'some file'}"
+        cause = cause.__cause__ or cause.__context__
+    return ""

@@ -58,5 +58,20 @@ class RefusedError(WorkerError):
     """A worker could not do what it was asked, said why, and is ready for the next command."""
 
 
+class WorkerGoneError(WorkerError):
+    """A worker process is gone: it died, or gave no answer in time and was ended.
+
+    Args:
+        message: What happened, in a sentence.
+        signal: Name of the signal that ended it; None where none did, or where it was ours.
+        peak_mib: Its peak resident memory in MiB; None where the kernel does not tell it.
+    """
+
+    def __init__(self, message: str, signal: str | None = None, peak_mib: float | None = None) -> None:
+        super().__init__(message)
+        self.signal = signal
+        self.peak_mib = peak_mib
+
+
 class TrackingError(MlbenchError):
     """MLflow could not be reached, or refused what was sent."""

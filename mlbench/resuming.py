@@ -14,6 +14,7 @@ from mlbench.compose import Composition, compose
 from mlbench.errors import InputError, MlbenchError
 from mlbench.journal import Begun, Journal, JournaledArm, JournalError, Planned, journals
 from mlbench.records import Arm, Measurement, Notice, from_dict, to_dict
+from mlbench.sittings import continued, epoch
 from mlbench.sync import tracking_config
 from mlbench.tracking import OpenStudy, Tracker, find_champion
 from mlbench.tracking.content import redacted
@@ -195,7 +196,7 @@ def measured_before(journal: Journal, planned: Planned, say: Callable[[str], Non
         say(f"{problem}; that trial is measured again")
     if parts:
         say(f"{len(parts)} of {planned.plan.trials} trials were measured before, and are not measured again")
-    return parts
+    return [continued(part, epoch()) for part in parts]
 
 
 def notices(before: Sequence[Measurement]) -> list[Notice]:

@@ -198,8 +198,9 @@ def check(
 
 def _unfit(measurement: Measurement, noise: Noise) -> str:
     """Why a study does not count, or nothing."""
-    if measurement.lost:
-        return f"{measurement.lost[0].arm} lost a trial ({measurement.lost[0].reason})"
+    lost = [loss for loss in measurement.lost if not loss.repeated]
+    if lost:
+        return f"{lost[0].arm} lost a trial ({lost[0].reason})"
     if noise.level == "unusable":
         return f"the machine was unusable ({'; '.join(noise.evidence)})"
     return disturbance(measurement.turns)

@@ -24,9 +24,10 @@ from mlbench.environment import environment
 from mlbench.errors import BuildError, InputError, MlbenchError
 from mlbench.incumbent import absence, incumbent
 from mlbench.journal import Begun, Journal, Planned
-from mlbench.measurement import alone, budget
+from mlbench.measurement import alone, budget, lost_trials
 from mlbench.measurement.coordinator import Coordinator, TrialOver
 from mlbench.measurement.cpus import usable_cpus
+from mlbench.measurement.limits import Limits
 from mlbench.measurement.machine_lock import MachineLock
 from mlbench.measurement.plan import make_plan
 from mlbench.outcome import Outcome, exit_code, links, undelivered
@@ -48,6 +49,7 @@ from mlbench.records import (
     Study,
 )
 from mlbench.resuming import check_same_arms, journaled_arm, measured_before, notices, open_runs
+from mlbench.sittings import dated, epoch
 from mlbench.sync import close_abandoned, settle
 from mlbench.tracking import OpenStudy, connect
 from mlbench.variants.build import build
@@ -182,7 +184,7 @@ def _within_budget(
 
     def pilot(protocol: ProtocolConfig) -> Measurement:
         small = replace(config, protocol=protocol)
-        return _coordinator(_plan(small, arms), arms, workload, small).run()
+        return _coordinator(_plan(small, arms), arms, workload, small, retry=False).run()
 
     protocol, notices = budget.sized(config.protocol, pilot, begun, time.monotonic)
     for notice in notices:
@@ -261,7 +263,7 @@ def measure(
     def over(trial: int, part: Measurement) -> None:
         seen = len(hardware.watch.looks)
         hardware.watch.trial_over(trial)
-        keep(trial, replace(with_energy(part), machine_looks=hardware.watch.looks[seen:]))
+        keep(trial, dated(replace(with_energy(part), machine_looks=hardware.watch.looks[seen:]), epoch()))
 
     with started(config.probes) as hardware:
         hardware.watch.before()
@@ -278,23 +280,22 @@ def measure(
             settled=settled,
             trial_over=over,
             before=before,
+            lost=lambda loss: progress.notice(lost_trials.sentence(loss, plan)),
         ).run(absent=hardware.absent, energy_source=hardware.energy_source)
         measured = replace(
             with_energy(measured),
             complete=measured.complete and hardware.watch.after(),
             machine_looks=(*(look for part in before for look in part.machine_looks), *hardware.watch.looks),
-            epoch_ns=time.time_ns() - time.perf_counter_ns(),
         )
-    for loss in measured.lost:
-        progress.notice(f"{loss.arm}, trial {loss.trial + 1} of {plan.trials} lost: {loss.reason}")
-    return measured
+        return dated(measured, epoch())
 
 
 def _coordinator(
     plan: Plan, arms: Sequence[Arm], workload: Workload, config: StudyConfig, **options: Any
 ) -> Coordinator:
-    test, timeout = workload.data.test, config.protocol.turn_timeout_s
-    return Coordinator(plan, arms, test.inputs, test.labels, turn_timeout_s=timeout, **options)
+    test, protocol = workload.data.test, config.protocol
+    limits = Limits(floor_s=protocol.hang_floor_s, unknown_s=protocol.turn_timeout_s)
+    return Coordinator(plan, arms, test.inputs, test.labels, limits=limits, **options)
 
 
 def _conclude(
@@ -340,6 +341,7 @@ def _conclude(
             *absence(config, arms),
             *([loud] if loud else []),
             *alone.notices(measurement.turns),
+            *lost_trials.notices(measurement),
             *(notice for arm in results for notice in arm.warnings),
         ),
         wall_seconds=round(wall_seconds, 3),

@@ -184,6 +184,13 @@ def test_lost_trials_withhold_the_verdict_and_name_the_cause() -> None:
     assert found["slow"].verdicts["latency/p50_ms"].call == "slower"
 
 
+def test_a_trial_that_was_measured_once_more_withholds_nothing() -> None:
+    measurement, protocol = measure()
+    lost = LostTrial("twice", 3, "the worker was ended by signal SIGKILL", "SIGKILL", 80.0, repeated=True)
+    found = results(replace(measurement, lost=(lost,)), protocol)["twice"]
+    assert (found.status, found.failure, found.verdicts["latency/p50_ms"].call) == ("ok", "", "faster")
+
+
 def test_an_arm_that_never_ran_is_failed_with_the_reason() -> None:
     measurement, protocol = measure()
     measurement = replace(

@@ -19,6 +19,7 @@ from mlbench.errors import InputError, MlbenchError
 from mlbench.journal import _sealed
 from mlbench.journal._records import Begun, Conclusion, Options, Planned
 from mlbench.records import Measurement, Plan, RecordError, Study, from_json, to_json
+from mlbench.sittings import Epoch, continued
 from mlbench.tracking import files
 
 T = TypeVar("T")
@@ -239,8 +240,8 @@ class Journal:
             JournalError: Damaged.
         """
         rest = self._read(_REST, lambda folder: files.read_measurement(folder, plan))
-        read = [self._read(name, lambda folder: files.read_measurement(folder, plan)) for name in self._trial_names()]
-        parts = (*read, rest)
+        read = (self._read(name, lambda folder: files.read_measurement(folder, plan)) for name in self._trial_names())
+        parts = (*(continued(part, Epoch(rest.epoch_ns, rest.boot)) for part in read), rest)
         return replace(
             rest,
             turns=tuple(chain.from_iterable(part.turns for part in parts)),

@@ -1,12 +1,14 @@
 """The coordinator: starts the workers of a trial, passes the turn from one to the next, and collects what they say.
 
 It sleeps in a blocking read while a worker measures, and exactly one worker runs at any time: before the next one is
-spoken to, the threads of the last one are asleep. Nothing that was measured is lost: whatever ends the measurement
-early, the turns so far are returned.
+spoken to, the threads of the last one are asleep. A worker that dies or hangs takes nothing with it: its trial is
+measured once more, with fresh workers for all arms, and the others go on. Nothing that was measured is lost: whatever
+ends the measurement early, the turns so far are returned.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +19,11 @@ from typing import Any, ParamSpec
 import numpy as np
 import numpy.typing as npt
 
-from mlbench.errors import RefusedError, WorkerError
+from mlbench.disk import no_room
+from mlbench.errors import MlbenchError, RefusedError, WorkerError, WorkerGoneError
 from mlbench.measurement.cpus import trial_cpus
+from mlbench.measurement.gathered import Gathered
+from mlbench.measurement.limits import Limits
 from mlbench.measurement.process import IMPORT_TIMEOUT_S, Launcher, WorkerHandle, WorkerProcess, arm_message
 from mlbench.probes import Probe
 from mlbench.probes.readings import Readings
@@ -57,8 +62,18 @@ class _Live:
     said: dict[str, Any] = field(default_factory=dict)
     warmup_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     groups: dict[ConditionKey, int] = field(default_factory=dict)
+    slowest_s: dict[ConditionKey, float] = field(default_factory=dict)
     peak_mib: dict[str, float] = field(default_factory=dict)
     gpu: dict[str, float] = field(default_factory=dict)
+
+    def loss(self, trial: int, error: WorkerError) -> LostTrial:
+        """That this worker gave no complete trial; where it is gone, with the signal and the most memory it had."""
+        if not isinstance(error, WorkerGoneError):
+            return LostTrial(self.arm.name, trial, str(error))
+        said = max((*self.peak_mib.values(), self.said.get("load_peak_mib", 0.0)))
+        peak, at_least = (said or None, "at least ") if error.peak_mib is None else (error.peak_mib, "")
+        memory = "" if peak is None else f"; its peak memory was {at_least}{peak:.0f} MiB"
+        return LostTrial(self.arm.name, trial, f"{error}{memory}", error.signal, peak)
 
 
 class Coordinator:
@@ -70,12 +85,14 @@ class Coordinator:
         inputs: Input arrays of the test items, by input name (first axis: items).
         labels: True class indices of the same items.
         probes: Available probes, already started.
-        turn_timeout_s: A worker that gives no answer for so long is ended; its trial is lost.
+        limits: How long workers may take; one that takes longer is ended, and its trial is lost.
         launch: Starts a worker; a real process unless a test says otherwise.
         report: Told about progress, between rounds only.
         settled: Whether a look ends the measurement; asked only where the plan has looks.
         trial_over: Given every trial when its workers are gone.
         before: Trials of this plan that were measured earlier, as ``trial_over`` was given them.
+        lost: Told of every loss when its trial is over, also where the trial is measured once more.
+        retry: Measure a trial once more in which a worker died or hung; once for each arm.
     """
 
     def __init__(
@@ -85,35 +102,31 @@ class Coordinator:
         inputs: Mapping[str, npt.NDArray[Any]],
         labels: npt.NDArray[np.int64],
         probes: Sequence[Probe] = (),
-        turn_timeout_s: float = 300.0,
+        limits: Limits | None = None,
         launch: Launcher = WorkerProcess,
         report: Reporter = lambda _trial, _share: None,
         settled: Settled = lambda _look, _measured: False,
         trial_over: TrialOver = lambda _trial, _part: None,
         before: Sequence[Measurement] = (),
+        lost: Callable[[LostTrial], None] = lambda _loss: None,
+        *,
+        retry: bool = True,
     ) -> None:
         self._plan = plan
         self._arms = {arm.name: arm for arm in arms}
         self._inputs = inputs
         self._labels = labels
         self._readings = Readings(probes)
-        self._timeout = turn_timeout_s
+        self._limits = limits or Limits()
         self._launch = launch
         self._report = report
         self._settled = settled
         self._trial_over = trial_over
-        self._turns: list[Turn] = []
-        self._workers: list[WorkerReport] = []
-        self._predictions: dict[str, Predictions] = {}
-        self._lost: list[LostTrial] = []
-        self._refused: dict[tuple[str, ConditionKey], Refusal] = {}
+        self._lost = lost
+        self._retry = retry
+        self._gathered = Gathered(before)
         self._live: dict[str, _Live] = {}
-        self._broken: set[str] = set()
         self._rounds_done = 0
-        self._told = 0  # predictions that were handed over with a finished trial
-        self._done: set[int] = set()
-        for part in before:
-            self._take(part)
 
     def run(self, absent: Mapping[str, str] | None = None, energy_source: str = "absent") -> Measurement:
         """Measure every trial of the plan, or as much as there was until an interruption (``complete`` is False).
@@ -121,38 +134,37 @@ class Coordinator:
         Args:
             absent: Metrics that no probe can give here, with the reason, for the record.
             energy_source: Which counters the energy figures come from, for the record.
+
+        Raises:
+            MlbenchError: The inputs cannot be written for the workers.
         """
         complete = True
         with tempfile.TemporaryDirectory(prefix="mlbench-") as directory:
-            for index, array in enumerate(self._inputs.values()):
-                np.save(Path(directory) / f"{index}.npy", array)
+            self._write_inputs(Path(directory))
             try:
                 for trial in range(self._plan.trials):
-                    if trial not in self._done:
-                        for threads in self._plan.thread_counts:
-                            self._generation(trial, threads, directory)
-                        self._trial_over(trial, self._part(trial))
+                    if trial not in self._gathered.done:
+                        self._trial(trial, directory)
+                        self._gathered.done.add(trial)
+                        self._trial_over(trial, self._gathered.part(self._plan, trial))
                     if self._ends(trial + 1):
                         break
             except KeyboardInterrupt:
                 complete = False
             finally:
                 self._stop_all()
-        return replace(
-            self._measured(self._plan), energy_source=energy_source, absent=dict(absent or {}), complete=complete
-        )
+        measured = self._gathered.measured(self._plan)
+        return replace(measured, energy_source=energy_source, absent=dict(absent or {}), complete=complete)
 
-    def _measured(self, plan: Plan) -> Measurement:
-        """The trials of a plan that may have ended at a look: a study that was resumed may hold more than that."""
-        last = plan.trials
-        return Measurement(
-            plan=plan,
-            turns=tuple(sorted((turn for turn in self._turns if turn.trial < last), key=lambda turn: turn.trial)),
-            workers=tuple(sorted((item for item in self._workers if item.trial < last), key=lambda item: item.trial)),
-            predictions=tuple(self._predictions.values()),
-            lost=tuple(loss for loss in self._lost if loss.trial < last),
-            refused=tuple(self._refused.values()),
-        )
+    def _write_inputs(self, directory: Path) -> None:
+        try:
+            for index, array in enumerate(self._inputs.values()):
+                np.save(directory / f"{index}.npy", array)
+        except OSError as error:
+            reason = no_room(error, directory) or str(error)
+            raise MlbenchError(
+                f"the workers' inputs cannot be written to {directory}: {reason}; $TMPDIR names another place"
+            ) from error
 
     def _ends(self, trials: int) -> bool:
         """Whether so many trials are all there will be, because a look that the plan has found them enough."""
@@ -160,17 +172,28 @@ class Coordinator:
             return False
         look = self._plan.looks.index(trials) + 1
         ended = self._plan.ended_at(look)
-        if look < len(self._plan.looks) and not self._settled(look, self._measured(ended)):
+        if look < len(self._plan.looks) and not self._settled(look, self._gathered.measured(ended)):
             return False
         self._plan = ended
         return True
+
+    def _trial(self, trial: int, directory: str) -> None:
+        """One trial, and once more for every arm whose worker died or hung for the first time."""
+        again = True
+        while again:
+            self._rounds_done = sum(planned.trial in self._gathered.done for planned in self._plan.schedule)
+            for threads in self._plan.thread_counts:
+                self._generation(trial, threads, directory)
+            again = self._retry and self._gathered.starts_over(trial)
+            for loss in self._gathered.untold():
+                self._lost(loss)
 
     def _generation(self, trial: int, threads: int | None, directory: str) -> None:
         """Fresh workers, and every condition of a trial that they serve: all of them, or those of one thread count."""
         conditions = [condition for condition in self._plan.conditions if condition.threads == threads]
         try:
             for name, arm in self._arms.items():
-                if name not in self._broken:
+                if name not in self._gathered.broken:
                     serving = _with_threads(arm, threads)
                     self._live[name] = _Live(serving, self._launch(serving))
             self._import(trial)
@@ -191,31 +214,6 @@ class Coordinator:
             if planned.trial == trial and planned.key == condition.key:
                 self._round(planned, condition)
 
-    def _take(self, part: Measurement) -> None:
-        """Go on from a trial that was measured earlier."""
-        self._done |= {turn.trial for turn in part.turns} | {loss.trial for loss in part.lost}
-        self._turns += part.turns
-        self._workers += part.workers
-        self._lost += part.lost
-        for item in part.predictions:
-            self._predictions.setdefault(item.arm, item)
-        self._refused |= {(refusal.arm, refusal.key): refusal for refusal in part.refused}
-        self._told = len(self._predictions)
-        self._broken = {loss.arm for loss in self._lost} - {worker.arm for worker in self._workers}
-        self._rounds_done = sum(planned.trial in self._done for planned in self._plan.schedule)
-
-    def _part(self, trial: int) -> Measurement:
-        """What was measured in the trial that is just over."""
-        told, self._told = self._told, len(self._predictions)
-        return Measurement(
-            plan=self._plan,
-            turns=tuple(turn for turn in self._turns if turn.trial == trial),
-            workers=tuple(worker for worker in self._workers if worker.trial == trial),
-            predictions=tuple(self._predictions.values())[told:],
-            lost=tuple(loss for loss in self._lost if loss.trial == trial),
-            refused=tuple(self._refused.values()),
-        )
-
     def _import(self, trial: int) -> None:
         """Let the runtimes be imported at the same time: this is not measured, and it is most of a trial's start."""
         for live in list(self._live.values()):
@@ -235,17 +233,14 @@ class Coordinator:
         try:
             action(*args, **kwargs)
         except WorkerError as error:
-            name = live.arm.name
-            self._lost.append(LostTrial(name, trial, str(error)))
+            self._gathered.lose(live.loss(trial, error), gone=isinstance(error, WorkerGoneError))
             live.handle.stop()
-            del self._live[name]
-            if not any(worker.arm == name for worker in self._workers):
-                self._broken.add(name)  # it never got through a whole trial: the next one would only fail again
+            del self._live[live.arm.name]
 
     def _load(self, trial: int, live: _Live, condition: Condition, directory: str) -> None:
         cpus = trial_cpus(self._plan.cpus, trial, live.arm.settings.threads)
         live.handle.post("load", inputs=directory, cpus=cpus, **_call(condition.key), **arm_message(live.arm))
-        live.said.update(live.handle.answer(self._timeout)[0])
+        live.said.update(live.handle.answer(self._limits.unknown_s)[0])
         live.handle.settle()
 
     def _warm_up(self, live: _Live, condition: Condition, first: bool) -> None:  # noqa: FBT001 - called through _guard
@@ -253,25 +248,24 @@ class Coordinator:
 
         A further condition that the arm cannot serve is noted with the reason and left out; its others go on.
         """
-        if (live.arm.name, condition.key) in self._refused:
+        name, key = live.arm.name, condition.key
+        if (name, key) in self._gathered.refused:
             return
+        calls, seconds = (self._plan.warmup_calls, self._plan.warmup_seconds) if first else (condition.calls, 0.0)
         live.handle.post(
-            "warm_up",
-            calls=self._plan.warmup_calls if first else condition.calls,
-            seconds=self._plan.warmup_seconds if first else 0.0,
-            min_value_ns=self._plan.min_value_ns,
-            **_call(condition.key),
+            "warm_up", calls=calls, seconds=seconds, min_value_ns=self._plan.min_value_ns, **_call(condition.key)
         )
         try:
-            header, arrays = live.handle.answer(self._timeout + self._plan.warmup_seconds)
+            header, arrays = live.handle.answer(seconds + self._limits.unsure(calls, live.said["first_call_ms"] / 1e3))
         except RefusedError as error:
             if first:
                 raise
-            name, key = live.arm.name, condition.key
-            self._refused[name, key] = Refusal(name, key.batch_size, str(error), key.input_length, key.threads)
+            refusal = Refusal(name, key.batch_size, str(error), key.input_length, key.threads)
+            self._gathered.refused[name, key] = refusal
             return
         live.handle.settle()
-        live.groups[condition.key] = header["group"]
+        live.groups[key] = header["group"]
+        live.slowest_s[key] = _slowest_s(arrays["warmup_ns"])
         if first:
             live.warmup_ns = arrays["warmup_ns"]
 
@@ -285,10 +279,11 @@ class Coordinator:
 
     def _turn(self, live: _Live, planned: Round, position: int, condition: Condition) -> None:
         key, group = condition.key, live.groups[condition.key]
+        limit = self._limits.calls(condition.discard + condition.calls * group, live.slowest_s[key])
         self._readings.begin()
         own = time.process_time_ns()  # every thread of this process, whatever else runs in it
         live.handle.post("turn", discard=condition.discard, calls=condition.calls, group=group, **_call(key))
-        header, arrays = live.handle.answer(self._timeout)
+        header, arrays = live.handle.answer(limit)
         own = time.process_time_ns() - own
         hardware = {name: float(value) for name, value in header["hardware"].items()}
         hardware |= self._readings.end(live.handle.pid)
@@ -298,7 +293,7 @@ class Coordinator:
         for name in ("gpu_allocated_peak_mib", "gpu_call_ms"):
             if name in hardware:
                 live.gpu[f"{name}@{key.short}"] = hardware[name]
-        self._turns.append(
+        self._gathered.turns.append(
             Turn(
                 trial=planned.trial,
                 round=planned.round,
@@ -321,14 +316,11 @@ class Coordinator:
     def _finish(self, trial: int, live: _Live, threads: int | None) -> None:
         """After the last turn: predictions once per arm, then the worker's report."""
         name = live.arm.name
-        if name not in self._predictions:
-            served = max(key.batch_size for key in live.groups)
-            live.handle.post("predict", batch_size=served)
-            outputs = live.handle.answer(self._timeout)[1]["outputs"]
-            self._predictions[name] = Predictions(name, outputs, self._labels)
+        if name not in self._gathered.predictions:
+            self._gathered.predictions[name] = self._predict(live)
         live.handle.post("report")
-        live.said.update(live.handle.answer(self._timeout)[0])
-        self._workers.append(
+        live.said.update(live.handle.answer(self._limits.unknown_s)[0])
+        self._gathered.workers.append(
             WorkerReport(
                 arm=name,
                 trial=trial,
@@ -350,6 +342,13 @@ class Coordinator:
             )
         )
 
+    def _predict(self, live: _Live) -> Predictions:
+        served = max(live.groups, key=lambda key: key.batch_size)
+        live.handle.post("predict", batch_size=served.batch_size)
+        calls = math.ceil(len(self._labels) / served.batch_size)
+        outputs = live.handle.answer(self._limits.unsure(calls, live.slowest_s[served]))[1]["outputs"]
+        return Predictions(live.arm.name, outputs, self._labels)
+
     def _stop_all(self) -> None:
         for live in self._live.values():
             live.handle.stop()
@@ -358,6 +357,11 @@ class Coordinator:
 
 def _with_threads(arm: Arm, threads: int | None) -> Arm:
     return arm if threads is None else replace(arm, settings=replace(arm.settings, threads=threads))
+
+
+def _slowest_s(warmup_ns: npt.NDArray[np.int64]) -> float:
+    """Of the second half, where compiling and caches are behind it."""
+    return float(warmup_ns[len(warmup_ns) // 2 :].max()) / 1e9
 
 
 def _call(key: ConditionKey) -> dict[str, Any]:

@@ -34,3 +34,12 @@ def unique_mib(rollup: Path = Path("/proc/self/smaps_rollup")) -> float | None:
         return None
     private = [int(line.split()[1]) for line in lines if line.startswith("Private_")]
     return sum(private) / _KIB_PER_MIB if private else None
+
+
+def memory_kills(counters: Path = Path("/proc/vmstat")) -> int:
+    """Processes that the kernel has ended for want of memory since the machine was started; 0 where it does not say."""
+    try:
+        lines = counters.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

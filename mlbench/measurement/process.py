@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -16,12 +18,15 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from mlbench.errors import RefusedError, WorkerError
+from mlbench.errors import RefusedError, WorkerGoneError
+from mlbench.measurement.memory import memory_kills
 from mlbench.measurement.settling import Settled, asleep, settle
 from mlbench.measurement.wire import Channel, ChannelClosedError, ChannelTimeoutError
 from mlbench.records import Arm
 
 IMPORT_TIMEOUT_S = 300.0
+_DYING_S = 5.0  # from the end of a worker's pipe to its own end
+_KIB_PER_MIB = 1024
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -39,7 +44,7 @@ class WorkerHandle(Protocol):
 
         Raises:
             RefusedError: The worker could not do it, says why, and waits for the next command.
-            WorkerError: The worker died, or did not answer in time.
+            WorkerGoneError: The worker died, or did not answer in time and was ended.
         """
         ...
 
@@ -48,7 +53,7 @@ class WorkerHandle(Protocol):
         ...
 
     def stop(self) -> None:
-        """End the process and everything it started; harmless when it is gone already."""
+        """End the process and everything in its process group; harmless when it is gone already."""
         ...
 
 
@@ -70,6 +75,7 @@ class WorkerProcess:
     def __init__(self, arm: Arm) -> None:
         self._arm = arm.name
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop(); what the worker prints
+        self._memory_kills = memory_kills()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "mlbench.measurement.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -79,29 +85,32 @@ class WorkerProcess:
             start_new_session=True,  # a Ctrl-C of the terminal reaches the coordinator only, which ends its workers
             bufsize=0,
         )
+        self._inherited_mib = _peak_mib(resource.getrusage(resource.RUSAGE_SELF))
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._channel = Channel(os.dup(self._process.stdout.fileno()), os.dup(self._process.stdin.fileno()))
         self._process.stdin.close()
         self._process.stdout.close()
         self.pid = self._process.pid
+        self._peak_mib: float | None = None
 
     def post(self, command: str, **message: Any) -> None:
         """Send a command without waiting."""
         try:
             self._channel.send({"command": command, **message})
         except ChannelClosedError:
-            raise WorkerError(self._obituary()) from None
+            raise self._gone() from None
 
     def answer(self, timeout: float) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Wait for the answer to the last command; see :class:`WorkerHandle`."""
         try:
             header, arrays = self._channel.receive(timeout)
         except ChannelClosedError:
-            raise WorkerError(self._obituary()) from None
+            raise self._gone() from None
         except ChannelTimeoutError:
-            self.stop()
-            raise WorkerError(f"the worker gave no answer for {timeout:g} s and was ended") from None
+            self._end()
+            how = f"the worker gave no answer for {timeout:g} s and was ended{self._last_words()}"
+            raise WorkerGoneError(how, peak_mib=self._peak_mib) from None
         if not header.pop("ok"):
             raise RefusedError(str(header["error"]))
         return header, arrays
@@ -112,22 +121,55 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """End the whole process group; see :class:`WorkerHandle`."""
-        self._channel.close()
-        if self._process.poll() is None:
-            with suppress(ProcessLookupError):  # it may end between the look and the signal
-                os.killpg(self.pid, signal.SIGKILL)
-            self._process.wait()
+        self._end()
         self._log.close()
 
-    def _obituary(self) -> str:
-        code = self._process.wait()
-        if code < 0:
-            how = f"was ended by signal {signal.Signals(-code).name}"
-        else:
+    def _end(self) -> None:
+        """End what is left of the process group, and take leave of the worker."""
+        self._channel.close()
+        if self._process.returncode is not None:
+            return
+        with suppress(ProcessLookupError):  # before the worker is waited for: until then nobody else has its number
+            os.killpg(self.pid, signal.SIGKILL)
+        _, status, usage = os.wait4(self.pid, 0)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        peak = _peak_mib(usage)
+        # a process that is started takes over the peak of the one that starts it, until its own is higher
+        self._peak_mib = peak if peak > self._inherited_mib else None
+
+    def _gone(self) -> WorkerGoneError:
+        """Its pipe is closed: how it ended, and what it last said."""
+        by_itself = self._process.returncode is not None or self._has_ended()
+        self._end()
+        code = self._process.returncode
+        ended_by = signal.Signals(-code).name if by_itself and code < 0 else None
+        if not by_itself:
+            how = "closed its pipe, went on, and was ended"
+        elif ended_by is None:
             how = f"ended by itself with exit code {code}"
+        else:
+            how = f"was ended by signal {ended_by}"
+        if ended_by == "SIGKILL" and memory_kills() > self._memory_kills:
+            how += ", while the kernel ended processes for want of memory"
+        return WorkerGoneError(f"the worker {how}{self._last_words()}", ended_by, self._peak_mib)
+
+    def _last_words(self) -> str:
         self._log.seek(0)
         said = [line for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
-        return f"the worker {how}" + (f"; it last said: {said[-1].strip()}" if said else "")
+        return f"; it last said: {said[-1].strip()}" if said else ""
+
+    def _has_ended(self) -> bool:
+        """Whether the process comes to its end within a moment; it is not taken leave of."""
+        until = time.monotonic() + _DYING_S
+        while os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.01)
+        return True
+
+
+def _peak_mib(usage: resource.struct_rusage) -> float:
+    return usage.ru_maxrss / _KIB_PER_MIB
 
 
 def worker_environment(threads: int, base: Mapping[str, str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.errors import MlbenchError, WorkerError
+from mlbench.measurement.answer import require_answer
 from mlbench.measurement.clock import Clock, MonotonicClock
 from mlbench.measurement.cpus import allowed, pin
 from mlbench.measurement.lifeline import die_with
@@ -29,7 +30,7 @@ from mlbench.runtimes.loading import open_session, runtime_for
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlbench.records import RuntimeSettings
+    from mlbench.records import RuntimeSettings, TensorSpec
     from mlbench.runtimes import Device, Runtime, Session
 
     FindRuntime = Callable[[str, RuntimeSettings], Runtime]
@@ -64,6 +65,7 @@ class Worker:
         self._device: Device | None = None
         self._inputs: dict[str, npt.NDArray[Any]] = {}
         self._sequences: tuple[str, ...] = ()
+        self._output: TensorSpec | None = None
         self._pinned: frozenset[int] = frozenset()
         self._pools: dict[tuple[int, int | None], list[Any]] = {}
 
@@ -104,6 +106,7 @@ class Worker:
             spec.name: np.load(Path(message["inputs"]) / f"{index}.npy") for index, spec in enumerate(artifact.inputs)
         }
         self._sequences = tuple(spec.name for spec in artifact.inputs if spec.shape[1:2] == (None,))
+        self._output = next(iter(artifact.outputs), None)
         start = self._clock.now_ns()
         self._session = open_session(artifact, settings, self._find_runtime)
         self._device = getattr(self._session, "device", None)
@@ -145,13 +148,7 @@ class Worker:
         return (self._clock.now_ns() - start) / 1e6
 
     def _check(self, outputs: tuple[npt.NDArray[Any], ...], rows: int) -> None:
-        if not outputs:
-            raise WorkerError("the model returned nothing")
-        first = outputs[0]
-        if first.ndim == 0 or first.shape[0] != rows:
-            raise WorkerError(f"the model returned shape {list(first.shape)} for a batch of {rows} items")
-        if np.issubdtype(first.dtype, np.floating) and not np.isfinite(first).all():
-            raise WorkerError("the model returned values that are not finite (NaN or infinity)")
+        require_answer(outputs, rows, self._output, exact=not self._sequences)
 
     def _pool(self, message: dict[str, Any]) -> list[Any]:
         """Prepared batches of one condition, the same items for every arm; made once, outside any timed window."""
@@ -184,8 +181,11 @@ class Worker:
         begin = now()
         while len(durations) < message["calls"] or now() - begin < message["seconds"] * 1e9:
             start = now()
-            run(pool[len(durations) % POOL])
+            result = run(pool[len(durations) % POOL])
             durations.append(now() - start)
+            if len(durations) == 1:  # the first answer to this condition is looked at, and no later one
+                self._check(self._loaded.outputs(result), message["batch_size"])
+            del result
         times = np.array(durations, dtype=np.int64)
         typical = max(1.0, float(np.median(times[len(times) // 2 :]))) if durations else float("inf")
         group = max(1, math.ceil(message["min_value_ns"] / typical))

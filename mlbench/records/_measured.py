@@ -119,11 +119,21 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class LostTrial:
-    """A trial of one arm that gave no complete data, and why."""
+    """A trial of one arm that gave no complete data, and why.
+
+    Attributes:
+        signal: Name of the signal that ended the worker, where one did.
+        peak_mib: The worker's peak resident memory in MiB as the kernel counted it, or else the last that the worker
+            said of itself; None where neither is known.
+        repeated: The trial was measured once more with fresh workers, and what is kept of it is from then.
+    """
 
     arm: str
     trial: int
     reason: str
+    signal: str | None = None
+    peak_mib: float | None = None
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +187,7 @@ class Measurement:
 
     Attributes:
         epoch_ns: Wall-clock time (Unix) at the zero of the monotonic clock of all turns; 0 where it was not kept.
+        boot: Which start of the machine that clock counts from (the kernel's boot id); empty where it was not kept.
     """
 
     plan: Plan
@@ -191,3 +202,8 @@ class Measurement:
     machine_looks: tuple[MachineLook, ...] = ()
     epoch_ns: int = 0
     refused: tuple[Refusal, ...] = ()
+    boot: str = ""
+
+    def lost_by(self, arm: str) -> tuple[LostTrial, ...]:
+        """Trials that this arm lacks; one that was measured once more, and then was whole, is none of them."""
+        return tuple(loss for loss in self.lost if loss.arm == arm and not loss.repeated)

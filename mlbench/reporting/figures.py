@@ -335,7 +335,7 @@ def timeline(study: Study, turns: Sequence[Turn]) -> go.Figure:
     """Every turn of the headline condition in the order in which it was taken: shows drift and disturbances."""
     title = "The measurement as it went"
     at = study.plan.latency_at
-    chosen = sorted((turn for turn in turns if turn.key == at), key=lambda turn: turn.start_ns)
+    chosen = sorted((turn for turn in turns if turn.key == at), key=lambda turn: (turn.trial, turn.start_ns))
     if not chosen:
         return draw.empty(title, "The turns are not stored with this study.")
     figure = go.Figure()

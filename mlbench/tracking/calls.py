@@ -15,7 +15,8 @@ from mlbench.tracking.names import redact
 if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
 
-_CHATTER = ("alembic", "mlflow.store.db.utils", "mlflow.models", "mlflow.pytorch", "mlflow.pyfunc", "mlflow.utils")
+_CHATTER = ("alembic", "mlflow.models", "mlflow.pytorch", "mlflow.pyfunc", "mlflow.utils")
+_TWICE = "mlflow.store.db.utils"  # prints the traceback of every error of the database that it raises
 _ONCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 _IMPATIENT = {**_ONCE, "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
@@ -63,6 +64,7 @@ def quiet() -> Iterator[None]:
         stack.enter_context(_environment({"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}))
         for name in _CHATTER:
             stack.enter_context(_level(name, logging.ERROR))
+        stack.enter_context(_level(_TWICE, logging.CRITICAL))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         yield

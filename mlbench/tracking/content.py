@@ -255,6 +255,7 @@ def measurement_record(measurement: Measurement) -> dict[str, Any]:
     return {
         **record,
         "epoch_ns": measurement.epoch_ns,
+        "boot": measurement.boot,
         **{key: [to_dict(item) for item in items] for key, items in lists.items()},
     }
 
@@ -306,6 +307,7 @@ def measurement_from(
             lost=tuple(LostTrial(**lost) for lost in record["lost"]),
             machine_looks=tuple(from_dict(MachineLook, look) for look in record.get("machine_looks", ())),
             epoch_ns=record.get("epoch_ns", 0),
+            boot=record.get("boot", ""),
             refused=tuple(Refusal(**refusal) for refusal in record.get("refused", ())),
             **{name: record[name] for name in _MEASUREMENT},
         )

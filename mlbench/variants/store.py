@@ -14,12 +14,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mlbench.disk import files_in, flush, sha256
+from mlbench.disk import files_in, flush, no_room, sha256
 from mlbench.errors import InputError, MlbenchError
 from mlbench.records import Artifact, from_dict, to_dict
 from mlbench.workloads import Progress
@@ -115,17 +115,38 @@ class Store:
                 self._say(f"the stored artifact {digest[:12]} is damaged ({error}); building it again", progress)
                 self._discard(place)
         self._make_root()
-        work = Path(tempfile.mkdtemp(prefix=f".building-{digest[:12]}-", dir=place.parent))
-        try:
+        with self._work(digest) as work:
             made = make(work)
             try:
                 size = self._seal(made, work, digest, key)
                 self._publish(work, place, digest)
             except OSError as error:
                 raise StoreError(f"the artifact store {self.root} cannot be written: {error}") from error
+        return replace(made, digest=digest, path=str(place), size_bytes=size)
+
+    @contextlib.contextmanager
+    def _work(self, digest: str) -> Iterator[Path]:
+        """An empty directory to build in, that is gone afterwards.
+
+        Raises:
+            StoreError: It cannot be made, or what was built in it failed on a full disk, in whatever words.
+        """
+        try:
+            work = Path(tempfile.mkdtemp(prefix=f".building-{digest[:12]}-", dir=self._artifacts))
+        except OSError as error:
+            raise StoreError(f"the artifact store {self.root} cannot be written: {error}") from error
+        try:
+            yield work
+        except Exception as error:
+            full = no_room(error, self.root, Path(tempfile.gettempdir()))
+            if not full:
+                raise
+            raise StoreError(
+                f"artifacts cannot be kept in {self.root}: {full} ({error}); make room (mlbench cache prune) and start "
+                "again: what is built already is used"
+            ) from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        return replace(made, digest=digest, path=str(place), size_bytes=size)
 
     def find(self, digest: str) -> Artifact | None:
         """The stored artifact of that digest, every file checked; None where there is none, or it is damaged."""

@@ -35,6 +35,7 @@ from mlbench.records import (
     Study,
     WorkloadInfo,
 )
+from mlbench.sittings import Epoch, dated
 
 RUN = "0123456789abcdef0123456789abcdef"
 BEGUN = Begun(RUN, "mine", "2026-01-01T00:00:00+00:00", "0.1", "http://***@host:5000", "mlbench", {"a": [1, None]})
@@ -255,3 +256,18 @@ def test_only_journals_are_listed(journal: Journal, tmp_path: Path) -> None:
     (journal.path.parent / ".removing-x").mkdir()
     (journal.path.parent / "a file").touch()
     assert journals(tmp_path) == [journal.path]
+
+
+def test_trials_from_before_a_restart_of_the_machine_are_on_the_clock_of_the_last(journal: Journal) -> None:
+    measured = make_measured()
+    first, second = Epoch(10**18, "first"), Epoch(10**18 + 10**12, "second")
+    journal.trial(0, dated(part(measured, 0), first))
+    journal.trial(1, dated(part(measured, 1), second))
+    journal.conclude(make_conclusion(), dated(measured, second))
+    back = {
+        (turn.trial, turn.round, turn.arm, turn.batch_size): turn for turn in journal.measurement(measured.plan).turns
+    }
+    for turn in measured.turns:
+        found = back[turn.trial, turn.round, turn.arm, turn.batch_size]
+        offset = -(10**12) if turn.trial == 0 else 0
+        assert (found.start_ns, found.end_ns) == (turn.start_ns + offset, turn.end_ns + offset)

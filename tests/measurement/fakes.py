@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlbench.errors import RefusedError, WorkerError
+from mlbench.errors import RefusedError, WorkerGoneError
 from mlbench.measurement.settling import Settled
 from mlbench.records import Arm, Artifact, Recipe, RuntimeSettings, TensorSpec
 
@@ -43,7 +43,9 @@ class FakeHandle:
         self.pid = 4711
         self.stopped = False
         self.pending: dict[str, Any] = {}
-        self.fail_on: dict[str, str] = {}
+        self.fail_on: dict[str, str] = {}  # command -> why it is refused
+        self.gone_on: dict[str, WorkerGoneError] = {}
+        self.limits: dict[str, float] = {}  # command -> seconds that were left for the last answer
         self.refuse: dict[int, str] = {}  # input length -> why the warm-up is refused
         self.interrupt_on: str | None = None
         self.cpus: Any = None
@@ -60,14 +62,17 @@ class FakeHandle:
         command = message["command"]
         if self.interrupt_on == command:
             raise KeyboardInterrupt
+        self.limits[command] = timeout
+        if command in self.gone_on:
+            raise self.gone_on[command]
         if command in self.fail_on:
-            raise WorkerError(self.fail_on[command])
+            raise RefusedError(self.fail_on[command])
         if command == "import":
             return {"import_rss_mib": 50.0}, {}
         if command == "load":
             figures = {
                 "load_ms": 5.0,
-                "first_call_ms": 3.0,
+                "first_call_ms": self.call_ns / 1e6,
                 "load_peak_mib": 60.0,
                 "load_rss_mib": 58.0,
                 "load_uss_mib": 40.0,

@@ -7,11 +7,13 @@ import pytest
 from fakes import FakeClock, FakeHandle, make_arm
 
 from mlbench.config import ProtocolConfig, ScenarioConfig
+from mlbench.errors import WorkerGoneError
 from mlbench.measurement.alone import disturbance
 from mlbench.measurement.coordinator import Coordinator
+from mlbench.measurement.limits import Limits
 from mlbench.measurement.plan import make_plan
 from mlbench.measurement.settling import Settled
-from mlbench.records import Arm, Measurement, Plan, Refusal
+from mlbench.records import Arm, LostTrial, Measurement, Plan, Refusal
 
 ARMS = [make_arm("baseline", "baseline"), make_arm("a"), make_arm("b")]
 PLAN = make_plan(
@@ -23,6 +25,7 @@ PLAN = make_plan(
 )
 INPUTS = {"x": np.zeros((4, 2), np.float32)}
 LABELS = np.array([0, 1, 2, 0])
+LIMITS = Limits(floor_s=5.0, unknown_s=60.0)
 
 
 class Bench:
@@ -33,16 +36,20 @@ class Bench:
         self.clock = FakeClock()
         self.handles: list[FakeHandle] = []
         self.spoil: dict[tuple[str, int], dict[str, str]] = {}  # (arm, n-th launch of it) -> command -> message
+        self.gone: dict[tuple[str, int], dict[str, WorkerGoneError]] = {}  # the same for workers that die or hang
+        self.told: list[LostTrial] = []
+        self.call_ns = 2_000_000
         self.interrupt: tuple[str, int, str] | None = None
         self.progress: list[tuple[int, float]] = []
         self.settled: dict[str, Settled] = {}
         self.refuse: dict[tuple[str, int], str] = {}  # (arm, input length) -> message
 
     def launch(self, arm: Arm) -> FakeHandle:
-        handle = FakeHandle(arm, self.log, self.clock)
+        handle = FakeHandle(arm, self.log, self.clock, self.call_ns)
         number = sum(other.arm.name == arm.name for other in self.handles)
         handle.settled = self.settled.get(arm.name, handle.settled)
         handle.fail_on = self.spoil.get((arm.name, number), {})
+        handle.gone_on = self.gone.get((arm.name, number), {})
         handle.refuse = {length: reason for (name, length), reason in self.refuse.items() if name == arm.name}
         if self.interrupt is not None and self.interrupt[:2] == (arm.name, number):
             handle.interrupt_on = self.interrupt[2]
@@ -56,6 +63,8 @@ class Bench:
         settled: Any = lambda _look, _measured: False,
         trial_over: Any = lambda _trial, _part: None,
         before: Any = (),
+        *,
+        retry: bool = True,
     ) -> Measurement:
         return Coordinator(
             plan,
@@ -68,6 +77,9 @@ class Bench:
             settled=settled,
             trial_over=trial_over,
             before=before,
+            limits=LIMITS,
+            lost=self.told.append,
+            retry=retry,
         ).run()
 
 
@@ -232,7 +244,7 @@ def test_an_interruption_leaves_the_looks_open() -> None:
 
 def test_every_trial_is_handed_over_when_its_workers_are_gone() -> None:
     bench = Bench()
-    bench.spoil = {("b", 1): {"turn": "the worker was ended by signal SIGKILL"}}
+    bench.spoil = {("b", 1): {"turn": "the device is gone"}}
     parts: list[Measurement] = []
 
     def over(trial: int, part: Measurement) -> None:
@@ -304,7 +316,7 @@ def test_an_arm_that_cannot_load_fails_alone_and_is_not_tried_again() -> None:
 
 def test_an_arm_lost_in_a_later_trial_comes_back_in_the_next() -> None:
     bench = Bench()
-    bench.spoil = {("b", 1): {"turn": "the worker was ended by signal SIGKILL"}}
+    bench.spoil = {("b", 1): {"turn": "the device is gone"}}
     measurement = bench.run()
     assert [(loss.arm, loss.trial) for loss in measurement.lost] == [("b", 1)]
     assert [worker.trial for worker in measurement.workers if worker.arm == "b"] == [0, 2]
@@ -404,3 +416,113 @@ def test_an_arm_that_cannot_serve_the_headline_is_lost() -> None:
     assert {(loss.arm, loss.reason) for loss in measurement.lost} == {("a", "no input has a free length")}
     assert measurement.refused == ()
     assert {turn.arm for turn in measurement.turns} == {"baseline", "b"}
+
+
+def killed(peak_mib: float | None = 812.4) -> WorkerGoneError:
+    return WorkerGoneError("the worker was ended by signal SIGKILL", "SIGKILL", peak_mib)
+
+
+def test_a_trial_in_which_a_worker_died_is_measured_once_more_with_fresh_workers_for_all_arms() -> None:
+    bench = Bench()
+    bench.gone = {("b", 1): {"turn": killed()}}
+    parts: list[Measurement] = []
+    measurement = bench.run(trial_over=lambda _trial, part: parts.append(part))
+    assert [handle.arm.name for handle in bench.handles] == ["baseline", "a", "b"] * 4
+    assert all(handle.stopped for handle in bench.handles)
+    reason = "the worker was ended by signal SIGKILL; its peak memory was 812 MiB"
+    assert measurement.lost == (LostTrial("b", 1, reason, "SIGKILL", 812.4, repeated=True),)
+    assert tuple(bench.told) == measurement.lost
+    assert measurement.lost_by("b") == ()
+    recorded = [(turn.trial, turn.batch_size, turn.round, turn.arm) for turn in measurement.turns]
+    assert recorded == [(item.trial, item.batch_size, item.round, arm) for item in PLAN.schedule for arm in item.order]
+    assert [(item.trial, item.arm) for item in measurement.workers] == [
+        (trial, arm) for trial in range(3) for arm in ("baseline", "a", "b")
+    ]
+    assert [len(part.lost) for part in parts] == [0, 1, 0]
+    assert parts[1].turns == tuple(turn for turn in measurement.turns if turn.trial == 1)
+    assert disturbance(measurement.turns) == ""
+    assert bench.progress[-1][1] == 1.0
+
+
+def test_a_worker_that_dies_again_is_lost_and_the_others_go_on() -> None:
+    bench = Bench()
+    bench.gone = {("b", 1): {"turn": killed()}, ("b", 2): {"load": killed()}}
+    measurement = bench.run()
+    assert [handle.arm.name for handle in bench.handles] == ["baseline", "a", "b"] * 4
+    assert [(loss.trial, loss.repeated) for loss in measurement.lost] == [(1, True), (1, False)]
+    assert [loss.trial for loss in measurement.lost_by("b")] == [1]
+    assert [worker.trial for worker in measurement.workers if worker.arm == "b"] == [0, 2]
+    assert [worker.trial for worker in measurement.workers if worker.arm == "a"] == [0, 1, 2]
+
+
+def test_each_arm_has_one_second_chance() -> None:
+    bench = Bench()
+    bench.gone = {("b", 0): {"warm_up": killed()}, ("b", 2): {"turn": killed()}, ("a", 2): {"turn": killed()}}
+    measurement = bench.run()
+    assert sorted((loss.arm, loss.trial, loss.repeated) for loss in measurement.lost) == [
+        ("a", 1, True),
+        ("b", 0, True),
+        ("b", 1, True),  # measured once more for a, and b has its profit
+    ]
+    bench = Bench()
+    bench.gone = {("b", 0): {"warm_up": killed()}, ("b", 2): {"turn": killed()}}
+    measurement = bench.run()
+    assert [(loss.arm, loss.trial, loss.repeated) for loss in measurement.lost] == [("b", 0, True), ("b", 1, False)]
+
+
+def test_an_arm_whose_worker_dies_every_time_is_tried_twice_and_no_more() -> None:
+    bench = Bench()
+    bench.gone = {("a", number): {"load": killed()} for number in range(9)}
+    measurement = bench.run()
+    assert [handle.arm.name for handle in bench.handles].count("a") == 2
+    assert [(loss.trial, loss.repeated) for loss in measurement.lost] == [(0, True), (0, False)]
+    assert {worker.arm for worker in measurement.workers} == {"baseline", "b"}
+    assert len(measurement.turns) == 2 * len(PLAN.schedule)
+
+
+def test_a_refusal_stays_one_where_the_trial_is_measured_once_more() -> None:
+    bench = Bench()
+    bench.spoil = {("a", 0): {"load": "the file is corrupt"}}
+    bench.gone = {("b", 0): {"turn": killed()}}
+    measurement = bench.run()
+    assert [(loss.arm, loss.repeated) for loss in measurement.lost] == [("a", False), ("b", True)]
+    assert [handle.arm.name for handle in bench.handles].count("a") == 1
+
+
+def test_a_second_chance_that_was_had_before_is_not_given_again_when_the_study_goes_on() -> None:
+    first = Bench()
+    first.gone = {("b", 0): {"turn": killed()}}
+    parts: dict[int, Measurement] = {}
+    first.run(trial_over=parts.__setitem__)
+    bench = Bench()
+    bench.gone = {("b", 0): {"turn": killed()}}
+    measurement = bench.run(before=[parts[0]])
+    assert [(loss.trial, loss.repeated) for loss in measurement.lost] == [(0, True), (1, False)]
+    assert [(loss.trial, loss.repeated) for loss in bench.told] == [(1, False)]  # the first one was told of before
+
+
+def test_a_pilot_has_no_second_chance() -> None:
+    bench = Bench()
+    bench.gone = {("b", 0): {"turn": killed()}}
+    assert [loss.repeated for loss in bench.run(retry=False).lost] == [False]
+
+
+def test_where_the_kernel_does_not_tell_the_peak_it_is_the_last_that_the_worker_told() -> None:
+    bench = Bench()
+    bench.gone = {("a", 0): {"report": killed(None)}, ("b", 0): {"import": killed(None)}}
+    told = {loss.arm: loss for loss in bench.run(retry=False).lost}
+    assert (told["a"].peak_mib, told["b"].peak_mib) == (71.0, None)
+    assert told["a"].reason.endswith("; its peak memory was at least 71 MiB")
+    assert told["b"].reason == "the worker was ended by signal SIGKILL"
+
+
+@pytest.mark.parametrize(("call_ns", "turn_s", "rest_s"), [(2_000_000, 5.0, 60.0), (4_000_000_000, 560.0, 2400.0)])
+def test_the_time_that_a_turn_may_take_follows_from_the_warm_up(call_ns: int, turn_s: float, rest_s: float) -> None:
+    """7 calls of 4 s, 20 times as long; 30 warm-up calls of as long as the first, which took 4 s."""
+    bench = Bench()
+    bench.call_ns = call_ns
+    plan = replace(PLAN, conditions=PLAN.conditions[:1], trials=1, warmup_seconds=0.0)
+    bench.run(plan=plan)
+    limits = bench.handles[0].limits
+    assert (limits["load"], limits["report"]) == (60.0, 60.0)
+    assert (limits["turn"], limits["warm_up"]) == (turn_s, rest_s)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mlbench.errors import WorkerError
-from mlbench.measurement.memory import memory_mib, unique_mib
+from mlbench.measurement.memory import memory_kills, memory_mib, unique_mib
 
 
 def test_missing_high_water_mark_is_an_error_not_a_zero(tmp_path: Path) -> None:
@@ -28,3 +28,11 @@ def test_unique_memory_that_is_not_offered_is_none_and_not_zero(tmp_path: Path, 
     if text is not None:
         (tmp_path / "rollup").write_text(text)
     assert unique_mib(tmp_path / "rollup") is None
+
+
+def test_what_the_kernel_ended_for_memory_is_counted(tmp_path: Path) -> None:
+    counters = tmp_path / "vmstat"
+    counters.write_text("nr_free_pages 12\noom_kill 7\noom_kill_other 9\n")
+    assert memory_kills(counters) == 7
+    counters.write_text("nr_free_pages 12\n")
+    assert (memory_kills(counters), memory_kills(tmp_path / "nothing")) == (0, 0)

@@ -5,7 +5,9 @@ import os
 import signal
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,25 +19,32 @@ from fakes import make_arm
 
 from mlbench import registry
 from mlbench.config import ProtocolConfig, ScenarioConfig
-from mlbench.errors import WorkerError
+from mlbench.errors import WorkerError, WorkerGoneError
 from mlbench.measurement.alone import disturbance
 from mlbench.measurement.coordinator import Coordinator
 from mlbench.measurement.cpus import usable_cpus
+from mlbench.measurement.limits import Limits
 from mlbench.measurement.plan import make_plan
 from mlbench.measurement.process import WorkerProcess, arm_message, worker_environment
-from mlbench.records import Arm
+from mlbench.records import Arm, LostTrial
 
 RUNTIME = """
-import os, signal, sys, time
+import ctypes, os, pathlib, signal, subprocess, sys
 import numpy as np
 
 class Session:
     def __init__(self, options):
-        self.options = options
+        self.options, self.calls = options, 0
     def prepare(self, batch):
         return batch["x"]
     def run(self, prepared):
+        self.calls += 1
+        if self.calls <= self.options.get("after", 0):
+            return prepared @ np.ones((2, 3), np.float32)
         behaviour = self.options.get("behaviour")
+        if "starts" in self.options:
+            child = subprocess.Popen(["sleep", "100"])
+            pathlib.Path(self.options["starts"]).write_text(str(child.pid))
         if behaviour == "prints":
             print("a library that prints on standard output")
             os.write(1, b"and one that does so below Python")
@@ -45,6 +54,18 @@ class Session:
             sys.stderr.write("Segmentation fault: imagined\\n")
             sys.stderr.flush()
             os.kill(os.getpid(), signal.SIGSEGV)
+        if behaviour == "segfaults":
+            ctypes.string_at(0)
+        if behaviour == "is killed once" and not os.path.exists(self.options["mark"]):
+            pathlib.Path(self.options["mark"]).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if behaviour == "eats":
+            eaten = []
+            while len(eaten) < 64:
+                eaten.append(np.ones(1 << 21))
+        if behaviour == "closes":
+            os.closerange(3, 64)
+            signal.pause()
         if behaviour == "leaves":
             os._exit(3)
         if behaviour == "hangs":
@@ -79,9 +100,9 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     registry.entries.cache_clear()
 
 
-def arm(behaviour: str | None = None, name: str = "a") -> Arm:
+def arm(behaviour: str | None = None, name: str = "a", **more: Any) -> Arm:
     made = make_arm(name, "baseline" if name == "baseline" else "variant")
-    options = {} if behaviour is None else {"behaviour": behaviour}
+    options = ({} if behaviour is None else {"behaviour": behaviour}) | more
     return replace(made, settings=replace(made.settings, options=options))
 
 
@@ -89,6 +110,19 @@ def load(worker: WorkerProcess, which: Arm, directory: Path) -> dict[str, Any]:
     np.save(directory / "0.npy", np.zeros((4, 2), np.float32))
     worker.post("load", cpus=[], inputs=str(directory), batch_size=1, **arm_message(which))
     return worker.answer(60)[0]
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process that is not ours to wait for has ended, be it that nobody has taken leave of it yet."""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.01)
+    return False
 
 
 @pytest.mark.usefixtures("plugin")
@@ -115,13 +149,21 @@ def test_a_worker_that_fails_says_how(tmp_path: Path, behaviour: str, message: s
 
 
 @pytest.mark.usefixtures("plugin")
-def test_a_worker_that_hangs_is_ended(tmp_path: Path) -> None:
-    worker = WorkerProcess(arm("hangs"))
+def test_a_worker_that_hangs_is_ended_with_everything_that_it_started(tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    hanging = arm("hangs", starts=str(child))
+    worker = WorkerProcess(hanging)
     np.save(tmp_path / "0.npy", np.zeros((4, 2), np.float32))
-    worker.post("load", cpus=[], inputs=str(tmp_path), batch_size=1, **arm_message(arm("hangs")))
-    with pytest.raises(WorkerError, match="no answer for 3 s"):
-        worker.answer(3)
-    assert not psutil.pid_exists(worker.pid)
+    worker.post("import", format="fake", settings=arm_message(hanging)["settings"])
+    worker.answer(60)
+    worker.post("load", cpus=[], inputs=str(tmp_path), batch_size=1, **arm_message(hanging))
+    until = time.monotonic() + 60
+    while not (child.exists() and child.read_text()) and time.monotonic() < until:
+        time.sleep(0.01)
+    with pytest.raises(WorkerGoneError, match=r"no answer for 0\.1 s and was ended") as caught:
+        worker.answer(0.1)
+    assert (caught.value.signal, psutil.pid_exists(worker.pid)) == (None, False)
+    assert is_gone(int(child.read_text()))
     worker.stop()  # stopping twice is harmless
 
 
@@ -176,6 +218,113 @@ def test_one_at_a_time_on_the_real_clock_and_faults_stay_with_their_arm() -> Non
     assert disturbance(measured.turns) == ""
     assert all((turn.timed_ns > 0).all() for turn in turns)
     np.testing.assert_array_equal(measured.predictions[0].outputs, np.full((5, 3), 2.0))
+    assert not psutil.Process().children()
+
+
+@pytest.mark.usefixtures("plugin")
+def test_what_a_worker_started_ends_with_it_when_it_crashes(tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    worker = WorkerProcess(arm("segfaults", starts=str(child)))
+    with pytest.raises(WorkerGoneError, match="was ended by signal SIGSEGV") as caught:
+        load(worker, arm("segfaults", starts=str(child)), tmp_path)
+    assert caught.value.signal == "SIGSEGV"
+    assert is_gone(int(child.read_text()))
+    worker.stop()
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_worker_that_closes_its_pipe_and_lives_on_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlbench.measurement.process._DYING_S", 0.1)
+    worker = WorkerProcess(arm("closes"))
+    with pytest.raises(WorkerGoneError, match="closed its pipe, went on, and was ended"):
+        load(worker, arm("closes"), tmp_path)
+    worker.stop()
+
+
+@pytest.mark.usefixtures("plugin")
+def test_the_peak_of_a_dead_worker_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child takes over the peak of its parent: below that nothing can be told, and nothing is."""
+    worker = WorkerProcess(arm("leaves"))
+    worker._inherited_mib = 0.0
+    with pytest.raises(WorkerGoneError) as caught:
+        load(worker, arm("leaves"), tmp_path)
+    assert caught.value.peak_mib is not None
+    assert caught.value.peak_mib > 5
+    worker.stop()
+    worker = WorkerProcess(arm("leaves"))
+    worker._inherited_mib = 1e6
+    with pytest.raises(WorkerGoneError) as caught:
+        load(worker, arm("leaves"), tmp_path)
+    assert caught.value.peak_mib is None
+    worker.stop()
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A control group whose processes may have 256 MiB together."""
+    tried = (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max"))
+    for root, limit in tried:
+        group = Path(root) / f"mlbench-test-{os.getpid()}"
+        with suppress(OSError):
+            group.mkdir()
+            try:
+                (group / limit).write_text(str(256 << 20))
+            except OSError:
+                group.rmdir()
+                continue
+            yield group
+            until = time.monotonic() + 10
+            while group.exists() and time.monotonic() < until:
+                with suppress(OSError):  # the kernel is still clearing up after what was ended
+                    group.rmdir()
+            return
+    pytest.skip("no control group with a memory limit can be made here: that needs root")
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_worker_that_is_ended_for_memory_says_so(tmp_path: Path, small_group: Path) -> None:
+    worker = WorkerProcess(arm("eats"))
+    (small_group / "cgroup.procs").write_text(str(worker.pid))
+    with pytest.raises(WorkerGoneError, match=r"signal SIGKILL, while the kernel ended .* want of memory") as caught:
+        load(worker, arm("eats"), tmp_path)
+    assert caught.value.signal == "SIGKILL"
+    worker.stop()
+
+
+@pytest.mark.usefixtures("plugin")
+def test_arms_that_crash_and_hang_are_named_and_the_others_go_on(tmp_path: Path) -> None:
+    arms = [
+        arm(name="baseline"),
+        arm("segfaults", name="crashes", after=40),
+        arm("hangs", name="hangs", after=40),
+        arm("is killed once", name="unlucky", after=40, mark=str(tmp_path / "mark")),
+    ]
+    protocol = ProtocolConfig(trials=2, rounds=2, warmup_seconds=0.0)
+    plan = make_plan([item.name for item in arms], "baseline", ScenarioConfig(), protocol, 0)
+    told: list[LostTrial] = []
+    measured = Coordinator(
+        plan,
+        arms,
+        {"x": np.ones((5, 2), np.float32)},
+        np.zeros(5, np.int64),
+        limits=Limits(floor_s=0.5),
+        lost=told.append,
+    ).run()
+    assert sorted((loss.arm, loss.trial, loss.signal, loss.repeated) for loss in measured.lost if loss.signal) == [
+        ("crashes", 0, "SIGSEGV", False),
+        ("crashes", 0, "SIGSEGV", True),
+        ("unlucky", 0, "SIGKILL", True),
+    ]
+    hung = [loss for loss in measured.lost if loss.arm == "hangs"]
+    assert [(loss.trial, loss.signal, loss.repeated) for loss in hung] == [(0, None, True), (0, None, False)]
+    assert "gave no answer for" in hung[0].reason
+    assert all(loss.peak_mib and "its peak memory was" in loss.reason for loss in measured.lost)
+    assert told == list(measured.lost)
+    assert {(worker.arm, worker.trial) for worker in measured.workers} == {
+        (name, trial) for name in ("baseline", "unlucky") for trial in range(2)
+    }
+    assert disturbance(measured.turns) == ""
+    assert measured.complete
     assert not psutil.Process().children()
 
 

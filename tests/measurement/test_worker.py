@@ -315,6 +315,8 @@ def test_without_a_device_there_is_no_figure_of_one(setup: Setup) -> None:
         (lambda array: array * np.nan, "not finite"),
         (lambda array: array[:0], r"shape \[0, 3\] for a batch of 1 items"),
         (lambda array: np.float32(3), r"shape \[\] for a batch"),
+        (lambda array: array[:, :2], r"shape \[1, 2\], where the workload's model gives \[items, 3\]"),
+        (lambda array: array.astype(np.int64), "int64, where the workload's model gives real numbers"),
     ],
 )
 def test_a_wrong_answer_is_caught_at_the_first_call(
@@ -323,6 +325,22 @@ def test_a_wrong_answer_is_caught_at_the_first_call(
     setup.session.spoil = spoil
     with pytest.raises(WorkerError, match=message):
         setup.load()
+
+
+def test_a_model_that_answers_too_few_items_is_caught_at_the_first_call_with_more(setup: Setup) -> None:
+    """At batch size 1 it looks right, and it would be very fast at every other one."""
+    setup.session.spoil = lambda array: array[:1]
+    setup.load()
+    setup.ask("warm_up", batch_size=1, calls=3, seconds=0.0, min_value_ns=0)
+    with pytest.raises(WorkerError, match=r"shape \[1, 3\] for a batch of 4 items"):
+        setup.ask("warm_up", batch_size=4, calls=3, seconds=0.0, min_value_ns=0)
+
+
+def test_items_that_turn_out_to_be_nan_later_are_caught_before_anything_is_made_of_them(setup: Setup) -> None:
+    setup.session.spoil = lambda array: np.where(array > 60, np.nan, array)  # items of later batches
+    setup.load()
+    with pytest.raises(WorkerError, match=r"not finite \(NaN\) for 5 of 5 items"):
+        setup.ask("predict", batch_size=5)
 
 
 def test_a_model_that_returns_nothing_is_caught(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

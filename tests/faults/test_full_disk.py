@@ -1,0 +1,154 @@
+"""A disk that is really full: said clearly, what was written stays whole, and it goes on when there is room again."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from caches import share_artifacts
+from fakes import FakeClock, FakeHandle, make_arm
+from small_disk import SmallDisk, mounted
+from tiny import TINY
+
+from mlbench import cli
+from mlbench.config import ProtocolConfig, ScenarioConfig, TrackingConfig
+from mlbench.errors import BuildError, MlbenchError
+from mlbench.journal import Begun, Journal, JournalError
+from mlbench.measurement.coordinator import Coordinator
+from mlbench.measurement.plan import make_plan
+from mlbench.records import Artifact, Measurement, TensorSpec
+from mlbench.tracking import connect, load_measurement, load_study
+from mlbench.variants.store import Store, StoreError
+
+SPEC = (TensorSpec("x", "float32", (None, 2)),)
+ARMS = [make_arm("baseline", "baseline"), make_arm("a")]
+PLAN = make_plan(
+    ["baseline", "a"], "baseline", ScenarioConfig(batch_sizes=(1,)), ProtocolConfig(trials=3, rounds=2, calls=5), seed=3
+)
+INPUTS, LABELS = {"x": np.zeros((4, 2), np.float32)}, np.array([0, 1, 2, 0])
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with mounted(folder, 12) as small:
+        yield small
+
+
+def make(out: Path) -> Artifact:
+    (out / "model.bin").write_bytes(bytes(1 << 20))
+    return Artifact("", "onnx", str(out), "model.bin", SPEC, SPEC, 0)
+
+
+def make_with_a_tool(out: Path) -> Artifact:
+    """As a tool does that hides the system's own error."""
+    try:
+        return make(out)
+    except OSError:
+        raise BuildError("export_onnx", "RuntimeError: enforce fail at inline_container.cc:664") from None
+
+
+@pytest.mark.parametrize("maker", [make, make_with_a_tool])
+def test_an_artifact_that_does_not_fit_leaves_the_others_whole(disk: SmallDisk, maker: object) -> None:
+    store = Store(disk.path / "cache")
+    before = store.build({"number": 1}, make)
+    disk.fill()
+    with pytest.raises(StoreError, match=r"no space is left on the disk of .*; make room \(mlbench cache prune\)"):
+        store.build({"number": 2}, maker)  # type: ignore[arg-type]
+    assert [path.name for path in (store.root / "artifacts").iterdir()] == [before.digest]
+    assert store.find(before.digest) == before
+    disk.free()
+    assert store.build({"number": 2}, make).size_bytes == 1 << 20
+
+
+def test_trials_that_do_not_fit_are_said_and_measured_again(disk: SmallDisk) -> None:
+    clock = FakeClock()
+    said: list[str] = []
+
+    def keep(trial: int, part: Measurement) -> None:
+        if trial == 1:
+            disk.fill()
+        try:
+            journal.trial(trial, part)
+        except JournalError as error:
+            said.append(str(error))
+            disk.free()
+
+    def measure(before: list[Measurement]) -> Measurement:
+        return Coordinator(
+            PLAN,
+            ARMS,
+            INPUTS,
+            LABELS,
+            launch=lambda arm: FakeHandle(arm, [], clock),
+            trial_over=keep,
+            before=before,
+        ).run()
+
+    with Journal.begin(disk.path, Begun("0" * 32, "mine", "2026", "0", "uri", "mlbench", {})) as journal:
+        whole = measure([])
+        assert len(said) == 1
+        assert "No space left on device" in said[0]
+        kept, damaged = journal.finished(PLAN)
+        assert ([part.turns[0].trial for part in kept], damaged) == ([0, 2], [])
+        assert [path.name for path in journal.path.iterdir() if path.name.startswith(".")] == []
+        resumed = measure(kept)
+    assert [(turn.trial, turn.round, turn.arm) for turn in resumed.turns] == [
+        (turn.trial, turn.round, turn.arm) for turn in whole.turns
+    ]
+
+
+def test_inputs_that_do_not_fit_are_said_before_anything_is_measured(
+    disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(disk.path))
+    launched: list[object] = []
+    large = {"x": np.zeros((1 << 21, 2), np.float32)}
+    with pytest.raises(
+        MlbenchError, match=r"cannot be written to .*: (no|Not enough free) space .*; \$TMPDIR names another place"
+    ):
+        Coordinator(PLAN, ARMS, large, LABELS, launch=launched.append).run()  # type: ignore[arg-type]
+    assert launched == []
+    assert list(disk.path.iterdir()) == []
+
+
+@pytest.mark.e2e
+def test_a_study_whose_disk_is_full_keeps_what_it_has_and_goes_on_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with mounted(folder, 24) as disk:
+        monkeypatch.chdir(folder)
+        uri = f"sqlite:///{folder}/mlflow.db"
+        monkeypatch.setenv("MLBENCH_CACHE_DIR", str(folder / "cache"))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        share_artifacts(folder / "cache")
+        watch = threading.Thread(target=_fill_after_first_trial, args=(disk, folder / "cache" / "studies"))
+        watch.start()
+        assert cli.main(["run", "name=full", *TINY, "tracking.attempts=1"]) == 1
+        watch.join()
+        out, err = capfd.readouterr()
+        assert "Decision:" in out
+        assert "cannot be written: No space left on device" in err
+        assert "1 of 3 trials are in it: mlbench run --resume" in err
+        assert "Traceback" not in err
+
+        disk.free()
+        assert cli.main(["run", "--resume", "full"]) == 0
+        assert "1 of 3 trials were measured before" in capfd.readouterr().err
+        tracker = connect(TrackingConfig(uri=uri), create=False)
+        loaded = load_study(tracker, "full")
+        assert loaded.study.status == "finished"
+        assert len(load_measurement(tracker, loaded).turns) == 3 * 2 * 2
+        monkeypatch.chdir(tmp_path)
+
+
+def _fill_after_first_trial(disk: SmallDisk, studies: Path) -> None:
+    until = time.monotonic() + 120
+    while not list(studies.glob("*/trial-0000")) and time.monotonic() < until:
+        time.sleep(0.001)
+    disk.fill()

@@ -1,0 +1,143 @@
+"""One study whose variants crash, hang, are killed and answer nonsense: each is named, and the others go on."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from caches import share_artifacts
+from tiny import TINY
+
+from mlbench import cli, registry
+from mlbench.config import TrackingConfig
+from mlbench.records import ArmResult, Study
+from mlbench.tracking import connect, load_study
+
+pytestmark = pytest.mark.e2e
+
+RUNTIME = '''
+import ctypes, os, pathlib, signal
+import numpy as np
+from mlbench.runtimes.onnx_runtime import OnnxRuntime
+
+class Session:
+    """Serves the model, and misbehaves from the 20th call on: in the worker's first turns."""
+    def __init__(self, session, options):
+        self.session, self.options, self.calls = session, options, 0
+        self.prepare, self.effective = session.prepare, session.effective
+    def run(self, prepared):
+        self.calls += 1
+        behaviour = self.options["behaviour"]
+        if self.calls > 19:
+            if behaviour == "crash":
+                ctypes.string_at(0)
+            if behaviour == "hang":
+                signal.pause()
+            if behaviour == "be killed":
+                starts = pathlib.Path(self.options["starts"])
+                if self.calls == 20:
+                    starts.write_text((starts.read_text() if starts.exists() else "") + "x")
+                if len(starts.read_text()) in self.options["on"]:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        return self.session.run(prepared)
+    def outputs(self, result):
+        first, *others = self.session.outputs(result)
+        spoiled = {
+            "answer nothing defined": lambda: first * np.nan,
+            "answer too little": lambda: first[:, :3],
+        }
+        return (spoiled.get(self.options["behaviour"], lambda: first)(), *others)
+
+class FaultyRuntime:
+    name = "faulty"
+    formats = ("onnx",)
+    def import_library(self):
+        import onnxruntime
+    def load(self, artifact, settings):
+        import dataclasses
+        return Session(OnnxRuntime().load(artifact, dataclasses.replace(settings, options={})), settings.options)
+'''
+
+
+def variant(name: str, behaviour: str, **more: object) -> str:
+    options = ", ".join(f"{key}: {value}" for key, value in {"behaviour": behaviour, **more}.items())
+    return f"+variants.{name}={{steps: [{{name: export_onnx}}], runtime: {{name: faulty, options: {{{options}}}}}}}"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+    folder = tmp_path_factory.mktemp("faulty")
+    (folder / "faulty_runtime.py").write_text(RUNTIME)
+    info = folder / "faulty_runtime-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-runtime\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mlbench.runtimes]\nfaulty = faulty_runtime:FaultyRuntime\n")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.setenv("MLBENCH_CACHE_DIR", str(folder / "cache"))
+        patch.chdir(folder)
+        share_artifacts(folder / "cache")
+        registry.entries.cache_clear()
+        code = cli.main(
+            [
+                "run",
+                "name=faulty",
+                f"tracking.uri={uri}",
+                *TINY,
+                "protocol.rounds=8",
+                "protocol.hang_floor_s=0.5",
+                variant("crashes", "crash"),
+                variant("hangs", "hang"),
+                variant("unlucky", "be killed", starts=folder / "unlucky", on="[1]"),
+                variant("wounded", "be killed", starts=folder / "wounded", on="[3, 4]"),
+                variant("undefined", "answer nothing defined"),
+                variant("narrow", "answer too little"),
+            ]
+        )
+        assert code == 0
+        yield load_study(connect(TrackingConfig(uri=uri), create=False), "faulty").study
+    registry.entries.cache_clear()
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("crashes", "the worker was ended by signal SIGSEGV"),
+        ("hangs", "the worker gave no answer for 0.5 s and was ended"),
+        ("undefined", "values that are not finite (NaN) for 1 of 1 items"),
+        ("narrow", "shape [1, 3], where the workload's model gives [items, 10]"),
+    ],
+)
+def test_an_arm_that_never_gets_through_a_trial_has_failed_by_name(study: Study, name: str, reason: str) -> None:
+    arm = study.arm(name)
+    assert arm.status == "failed"
+    assert reason in arm.failure
+    assert (arm.metrics, arm.verdicts, arm.quality) == ({}, {}, None)
+
+
+def test_a_crash_says_how_much_memory_there_was(study: Study) -> None:
+    assert "its peak memory was" in study.arm("crashes").failure
+
+
+def test_the_others_go_on(study: Study) -> None:
+    assert study.status == "finished"
+    for arm in (study.baseline, study.arm("twin")):
+        assert (arm.status, arm.metrics["latency/p50_ms"].n) == ("ok", 3)
+
+
+def test_an_arm_that_was_killed_once_is_whole_and_the_study_says_so(study: Study) -> None:
+    arm = study.arm("unlucky")
+    assert (arm.status, arm.failure, arm.metrics["latency/p50_ms"].n) == ("ok", "", 3)
+    said = [notice.message for notice in study.warnings if notice.code == "repeated_trial"]
+    assert any(text.startswith("unlucky, trial 1 of 3 lost: the worker was ended by signal SIGKILL") for text in said)
+
+
+def test_an_arm_that_was_killed_twice_gets_no_verdict(study: Study) -> None:
+    arm: ArmResult = study.arm("wounded")
+    assert arm.status == "incomplete"
+    assert {verdict.call for verdict in arm.verdicts.values()} == {"inconclusive"}
+    assert "1 of 3 trials of wounded were lost (the worker was ended by signal SIGKILL" in (
+        arm.verdicts["latency/p50_ms"].reason
+    )
+    assert not next(judged for judged in study.decision.judgements if judged.arm == "wounded").eligible
