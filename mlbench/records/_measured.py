@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlbench.records._plan import ConditionKey, Plan
+from mlbench.records._plan import OfCondition, Plan
 from mlbench.records._types import Moment, Scalar
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(OfCondition):
     """A few discarded and some timed calls of one arm, without interruption.
 
     Attributes:
@@ -47,11 +47,6 @@ class Turn:
     hardware: dict[str, float] = field(default_factory=dict)
     input_length: int | None = None
     threads: int | None = None
-
-    @property
-    def key(self) -> ConditionKey:
-        """The condition that it belongs to."""
-        return ConditionKey(self.batch_size, self.input_length, self.threads)
 
     def values_ns(self) -> npt.NDArray[np.float64]:
         """The timed values: mean nanoseconds per call of each group, shape (calls,)."""
@@ -137,7 +132,7 @@ class LostTrial:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(OfCondition):
     """A condition that an arm could not serve, and why; the arm's other conditions are not affected."""
 
     arm: str
@@ -145,11 +140,6 @@ class Refusal:
     reason: str
     input_length: int | None = None
     threads: int | None = None
-
-    @property
-    def key(self) -> ConditionKey:
-        """The condition."""
-        return ConditionKey(self.batch_size, self.input_length, self.threads)
 
 
 @dataclass(frozen=True, slots=True)

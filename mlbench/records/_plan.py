@@ -38,8 +38,23 @@ class ConditionKey(NamedTuple):
         return f"{self.batch_size}{length}" + ("" if self.threads is None else f";threads={self.threads}")
 
 
+class OfCondition:
+    """What a record has that belongs to one condition, or describes it: the key, made of its own fields."""
+
+    __slots__ = ()
+
+    batch_size: int
+    input_length: int | None
+    threads: int | None
+
+    @property
+    def key(self) -> ConditionKey:
+        """The condition."""
+        return ConditionKey(self.batch_size, self.input_length, self.threads)
+
+
 @dataclass(frozen=True, slots=True)
-class Round:
+class Round(OfCondition):
     """One round: every arm takes one turn, in this order."""
 
     trial: int
@@ -49,14 +64,9 @@ class Round:
     input_length: int | None = None
     threads: int | None = None
 
-    @property
-    def key(self) -> ConditionKey:
-        """The condition that it belongs to."""
-        return ConditionKey(self.batch_size, self.input_length, self.threads)
-
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(OfCondition):
     """One point of a sweep, and how much it is measured in each trial.
 
     Attributes:
@@ -73,11 +83,6 @@ class Condition:
     calls: int
     input_length: int | None = None
     threads: int | None = None
-
-    @property
-    def key(self) -> ConditionKey:
-        """Which condition this is."""
-        return ConditionKey(self.batch_size, self.input_length, self.threads)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ class Built:
 class Step(Protocol):
     """One transformation of an artifact. Implementations are stateless classes without constructor arguments.
 
+    They may inherit from this class, which gives them :meth:`resolve`, or only look like it.
+
     Modules of steps import heavy libraries inside ``apply``, because configuration is validated through ``params``
     and ``accepts`` before anything starts.
 
@@ -62,13 +64,15 @@ class Step(Protocol):
     libraries: tuple[str, ...]
     reads_data: bool
 
-    def resolve(self, params: Any, context: BuildContext) -> Any:
+    def resolve(self, params: Any, context: BuildContext) -> Any:  # noqa: ARG002 - for those who need it
         """The parameters with everything explicit that depends on this machine or workload; recorded, and keyed.
+
+        Unless a step says otherwise, nothing does: the parameters as they are given.
 
         Raises:
             BuildError: A parameter cannot be had here.
         """
-        ...
+        return params
 
     def apply(self, artifact: Artifact, params: Any, context: BuildContext, out: Path) -> Built:
         """Build into the empty directory ``out``.

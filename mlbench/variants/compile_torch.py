@@ -10,7 +10,7 @@ from annotated_types import Gt
 
 from mlbench.errors import BuildError
 from mlbench.records import Artifact
-from mlbench.variants import BuildContext, Built
+from mlbench.variants import BuildContext, Built, Step
 from mlbench.variants.closeness import BATCH_SIZES, require_close
 from mlbench.variants.files import take_over
 from mlbench.variants.served import served
@@ -119,7 +119,7 @@ class Compile:
         return built
 
 
-class ExportTorch:
+class ExportTorch(Step):
     """``torch.export``: one traced graph with a free batch axis, without Python code, saved as ``.pt2``."""
 
     name = "export_torch"
@@ -129,10 +129,6 @@ class ExportTorch:
     produces: str | None = "pt2"
     libraries: tuple[str, ...] = ("torch",)
     reads_data = True
-
-    def resolve(self, params: ExportTorchParams, context: BuildContext) -> ExportTorchParams:  # noqa: ARG002 - protocol
-        """Nothing depends on the machine."""
-        return params
 
     def apply(self, artifact: Artifact, params: ExportTorchParams, context: BuildContext, out: Path) -> Built:
         """Trace, save, compare.

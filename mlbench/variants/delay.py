@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from annotated_types import Gt, Le
 
 from mlbench.records import Artifact
-from mlbench.variants import BuildContext, Built
+from mlbench.variants import BuildContext, Built, Step
 from mlbench.variants.files import take_over
 
 
@@ -20,7 +20,7 @@ class DelayParams:
     percent: Annotated[float, Gt(0), Le(1000)]
 
 
-class Delay:
+class Delay(Step):
     """Adds a true, stated share of CPU work to each call. The model and its answers stay the same."""
 
     name = "delay"
@@ -30,10 +30,6 @@ class Delay:
     produces: str | None = None
     libraries: tuple[str, ...] = ()
     reads_data = False
-
-    def resolve(self, params: DelayParams, context: BuildContext) -> DelayParams:  # noqa: ARG002 - protocol
-        """Nothing depends on the machine."""
-        return params
 
     def apply(self, artifact: Artifact, params: DelayParams, context: BuildContext, out: Path) -> Built:  # noqa: ARG002
         """The same files, hard-linked where the file system can; the runtime reads ``delay_percent`` from the meta."""

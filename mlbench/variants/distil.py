@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Gt, Le
 
-from mlbench.config import TrainConfig
 from mlbench.errors import BuildError
 from mlbench.records import IGNORED, Artifact
 from mlbench.variants import BuildContext, Built
+from mlbench.variants.retraining import TrainingParams, explicit, training
 
 if TYPE_CHECKING:
     import torch
@@ -20,11 +19,9 @@ if TYPE_CHECKING:
 
     from mlbench.workloads.training import BatchLoss
 
-_TRAINING = tuple(item.name for item in fields(TrainConfig))
 
-
-@dataclass(frozen=True, slots=True)
-class DistilParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistilParams(TrainingParams):
     """How long, how fast, and from whom. What is null is taken from the workload's own training.
 
     Attributes:
@@ -32,15 +29,8 @@ class DistilParams:
         temperature: Both answers are divided by it before they are compared, where they are scores of classes.
     """
 
-    epochs: Annotated[int, Ge(1)] = 6
-    learning_rate: Annotated[float, Gt(0)] = 1e-3
     teacher_share: Annotated[float, Gt(0), Le(1)] = 0.9
     temperature: Annotated[float, Gt(0)] = 2.0
-    batch_size: Annotated[int, Ge(1)] | None = None
-    weight_decay: Annotated[float, Ge(0)] | None = None
-    label_smoothing: Annotated[float, Ge(0), Lt(1)] | None = None
-    max_shift: Annotated[int, Ge(0)] | None = None
-    seed: int | None = None
 
 
 class Distil:
@@ -64,13 +54,9 @@ class Distil:
             raise BuildError(
                 self.name, f"the baseline is {context.workload.source.format}; only a torch module can teach"
             )
-        own: Mapping[str, Any] = context.workload.info.model.get("train") or {}
-        defaults = TrainConfig()
-        unset = [name for name in _TRAINING if getattr(params, name) is None]
-        resolved = replace(params, **{name: own.get(name, getattr(defaults, name)) for name in unset})
         if context.workload.data.train.task == "embedding" and params.teacher_share < 1:
             raise BuildError(self.name, "an embedding is learned from the teacher alone: teacher_share must be 1")
-        return resolved
+        return explicit(params, context)
 
     def apply(self, artifact: Artifact, params: DistilParams, context: BuildContext, out: Path) -> Built:
         """Train and save.
@@ -96,7 +82,7 @@ class Distil:
             module,
             data.train,
             data.validation,
-            TrainConfig(**{name: getattr(params, name) for name in _TRAINING}),
+            training(params),
             context.progress,
             label=self.name,
             threads=context.threads,

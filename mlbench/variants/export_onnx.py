@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le
 
 from mlbench.errors import BuildError
 from mlbench.records import Artifact
-from mlbench.variants import BuildContext, Built
+from mlbench.variants import BuildContext, Built, Step
 from mlbench.variants.closeness import BATCH_SIZES, require_close
 from mlbench.variants.onnx_files import FILE, outputs_of
 
@@ -35,7 +35,7 @@ class ExportOnnxParams:
     tolerance: Annotated[float, Gt(0)] = 1e-4
 
 
-class ExportOnnx:
+class ExportOnnx(Step):
     """Exports with ``torch.onnx.export(dynamo=True)``: one file, free batch axis, the workload's input names.
 
     ONNX Runtime must give the source's outputs, within the tolerance, for several batch sizes of validation items.
@@ -48,10 +48,6 @@ class ExportOnnx:
     produces: str | None = "onnx"
     libraries: tuple[str, ...] = ("torch", "onnx", "onnxscript", "onnxruntime")
     reads_data = True
-
-    def resolve(self, params: ExportOnnxParams, context: BuildContext) -> ExportOnnxParams:  # noqa: ARG002 - protocol
-        """Nothing depends on the machine."""
-        return params
 
     def apply(self, artifact: Artifact, params: ExportOnnxParams, context: BuildContext, out: Path) -> Built:
         """Export and compare.

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le
 
 from mlbench.errors import BuildError
 from mlbench.records import Artifact
-from mlbench.variants import BuildContext, Built
+from mlbench.variants import BuildContext, Built, Step
 from mlbench.variants.onnx_files import FILE
 
 _BATCHES = (1, 2, 7, 32)
@@ -32,7 +32,7 @@ class ExportSklearnParams:
     beyond: Annotated[float, Ge(0), Le(1)] = 0.01
 
 
-class ExportSklearnOnnx:
+class ExportSklearnOnnx(Step):
     """Converts with skl2onnx: scores only, without the output of labels; free batch axis."""
 
     name = "export_sklearn_onnx"
@@ -42,10 +42,6 @@ class ExportSklearnOnnx:
     produces: str | None = "onnx"
     libraries: tuple[str, ...] = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime")
     reads_data = True
-
-    def resolve(self, params: ExportSklearnParams, context: BuildContext) -> ExportSklearnParams:  # noqa: ARG002
-        """Nothing depends on the machine."""
-        return params
 
     def apply(self, artifact: Artifact, params: ExportSklearnParams, context: BuildContext, out: Path) -> Built:
         """Convert and compare.

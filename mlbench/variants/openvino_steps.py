@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le
 
 from mlbench.errors import BuildError
 from mlbench.records import Artifact
-from mlbench.variants import BuildContext, Built
+from mlbench.variants import BuildContext, Built, Step
 from mlbench.variants.closeness import BATCH_SIZES, require_close, require_finite
 from mlbench.variants.served import served
 
@@ -70,7 +70,7 @@ class CompressOpenVinoParams:
     ratio: Annotated[float, Gt(0), Le(1)] = 1.0
 
 
-class ConvertOpenVino:
+class ConvertOpenVino(Step):
     """An ONNX file as OpenVINO's own model; the answers stay, within the tolerance, at several batch sizes."""
 
     name = "convert_openvino"
@@ -80,10 +80,6 @@ class ConvertOpenVino:
     produces: str | None = "openvino"
     libraries: tuple[str, ...] = ("openvino",)
     reads_data = True
-
-    def resolve(self, params: ConvertOpenVinoParams, context: BuildContext) -> ConvertOpenVinoParams:  # noqa: ARG002
-        """Nothing depends on the machine."""
-        return params
 
     def apply(self, artifact: Artifact, params: ConvertOpenVinoParams, context: BuildContext, out: Path) -> Built:
         """Convert and compare.
@@ -111,7 +107,7 @@ class ConvertOpenVino:
         return built
 
 
-class QuantizeOpenVino:
+class QuantizeOpenVino(Step):
     """Int8 weights and activations through NNCF, calibrated on training items."""
 
     name = "quantize_openvino"
@@ -121,10 +117,6 @@ class QuantizeOpenVino:
     produces: str | None = "openvino"
     libraries: tuple[str, ...] = ("openvino", "nncf")
     reads_data = True
-
-    def resolve(self, params: QuantizeOpenVinoParams, context: BuildContext) -> QuantizeOpenVinoParams:  # noqa: ARG002
-        """Nothing depends on the machine."""
-        return params
 
     def apply(self, artifact: Artifact, params: QuantizeOpenVinoParams, context: BuildContext, out: Path) -> Built:
         """Calibrate, quantize, count, compare.

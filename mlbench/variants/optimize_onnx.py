@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt
 
 from mlbench.errors import BuildError
 from mlbench.records import Artifact
-from mlbench.variants import BuildContext, Built
+from mlbench.variants import BuildContext, Built, Step
 from mlbench.variants.closeness import require_close
 from mlbench.variants.onnx_files import FILE, gained, operators, outputs_of, source_of
 
@@ -63,7 +63,7 @@ class FuseOnnxParams:
     tolerance: Annotated[float, Gt(0)] = 1e-3
 
 
-class OptimizeOnnx:
+class OptimizeOnnx(Step):
     """ONNX Runtime's graph optimizations, done once instead of at every load.
 
     What depends on the processor (memory layouts) is left to loading, so that the file fits every machine.
@@ -76,10 +76,6 @@ class OptimizeOnnx:
     produces: str | None = "onnx"
     libraries: tuple[str, ...] = ("onnx", "onnxruntime")
     reads_data = True
-
-    def resolve(self, params: OptimizeOnnxParams, context: BuildContext) -> OptimizeOnnxParams:  # noqa: ARG002 - protocol
-        """Nothing depends on the machine."""
-        return params
 
     def apply(self, artifact: Artifact, params: OptimizeOnnxParams, context: BuildContext, out: Path) -> Built:
         """Optimize, count, compare.
@@ -99,7 +95,7 @@ class OptimizeOnnx:
         return _rewrite(self.name, artifact, context, out, params.tolerance, make)
 
 
-class SlimOnnx:
+class SlimOnnx(Step):
     """Folds constants and removes what is redundant, with onnxslim; the operators stay ONNX's own."""
 
     name = "slim_onnx"
@@ -109,10 +105,6 @@ class SlimOnnx:
     produces: str | None = "onnx"
     libraries: tuple[str, ...] = ("onnx", "onnxslim")
     reads_data = True
-
-    def resolve(self, params: SlimOnnxParams, context: BuildContext) -> SlimOnnxParams:  # noqa: ARG002 - protocol
-        """Nothing depends on the machine."""
-        return params
 
     def apply(self, artifact: Artifact, params: SlimOnnxParams, context: BuildContext, out: Path) -> Built:
         """Slim, count, compare.
@@ -129,7 +121,7 @@ class SlimOnnx:
         return _rewrite(self.name, artifact, context, out, params.tolerance, make)
 
 
-class FuseOnnx:
+class FuseOnnx(Step):
     """Fuses attention, layer normalization and GELU of a transformer: Optimum's levels, ONNX Runtime's fusions.
 
     Optimum's O4 is O3 in float16, for GPUs: let ``convert_onnx_fp16`` follow.
@@ -142,10 +134,6 @@ class FuseOnnx:
     produces: str | None = "onnx"
     libraries: tuple[str, ...] = ("onnx", "onnxruntime", "optimum", "optimum-onnx")
     reads_data = True
-
-    def resolve(self, params: FuseOnnxParams, context: BuildContext) -> FuseOnnxParams:  # noqa: ARG002 - protocol
-        """Nothing depends on the machine."""
-        return params
 
     def apply(self, artifact: Artifact, params: FuseOnnxParams, context: BuildContext, out: Path) -> Built:
         """Fuse, count, compare.

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Lt
 
 from mlbench.errors import BuildError
 from mlbench.records import Artifact
-from mlbench.variants import BuildContext, Built
+from mlbench.variants import BuildContext, Built, Step
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +36,7 @@ class PruneStructuredParams:
     norm: Annotated[int, Ge(1)] = 2
 
 
-class PruneStructured:
+class PruneStructured(Step):
     """Removes channels by dependency graph with torch-pruning (group magnitude importance).
 
     The layers whose output is the model's output are kept as they are. Accuracy falls; let ``fine_tune`` follow.
@@ -49,10 +49,6 @@ class PruneStructured:
     produces: str | None = "torch_module"
     libraries: tuple[str, ...] = ("torch", "torch-pruning")
     reads_data = True
-
-    def resolve(self, params: PruneStructuredParams, context: BuildContext) -> PruneStructuredParams:  # noqa: ARG002
-        """Nothing depends on the machine."""
-        return params
 
     def apply(self, artifact: Artifact, params: PruneStructuredParams, context: BuildContext, out: Path) -> Built:
         """Prune and save.

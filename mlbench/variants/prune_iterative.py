@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from mlbench.config import TrainConfig
 from mlbench.errors import BuildError
 from mlbench.records import Artifact
 from mlbench.variants import BuildContext, Built
+from mlbench.variants.retraining import TrainingParams, explicit, training
 from mlbench.variants.sparsify import NO_SPEED_UP, Zeros, prunable, prune_magnitude, saved, sparsity
 
 if TYPE_CHECKING:
@@ -21,11 +20,9 @@ if TYPE_CHECKING:
 
     from mlbench.workloads import Split
 
-_TRAINING = tuple(item.name for item in fields(TrainConfig))
 
-
-@dataclass(frozen=True, slots=True)
-class PruneIterativeParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneIterativeParams(TrainingParams):
     """How much, in how many stages, and how long is trained after each. What is null is the workload's own training's.
 
     Attributes:
@@ -41,15 +38,8 @@ class PruneIterativeParams:
     ratio: Annotated[float, Gt(0), Lt(1)]
     kind: Literal["structured", "unstructured"] = "structured"
     stages: Annotated[int, Ge(2), Le(20)] = 3
-    epochs: Annotated[int, Ge(1)] = 6
     patience: Annotated[int, Ge(1)] = 2
-    learning_rate: Annotated[float, Gt(0)] = 1e-3
     round_to: Annotated[int, Ge(1)] = 8
-    batch_size: Annotated[int, Ge(1)] | None = None
-    weight_decay: Annotated[float, Ge(0)] | None = None
-    label_smoothing: Annotated[float, Ge(0), Lt(1)] | None = None
-    max_shift: Annotated[int, Ge(0)] | None = None
-    seed: int | None = None
 
 
 class PruneIterative:
@@ -65,10 +55,7 @@ class PruneIterative:
 
     def resolve(self, params: PruneIterativeParams, context: BuildContext) -> PruneIterativeParams:
         """Every value explicit: the recipe's, or the workload's training's, or the default."""
-        own: Mapping[str, Any] = context.workload.info.model.get("train") or {}
-        defaults = TrainConfig()
-        unset = [name for name in _TRAINING if getattr(params, name) is None]
-        return replace(params, **{name: own.get(name, getattr(defaults, name)) for name in unset})
+        return explicit(params, context)
 
     def apply(self, artifact: Artifact, params: PruneIterativeParams, context: BuildContext, out: Path) -> Built:
         """Prune, train, and so on; then save.
@@ -153,7 +140,7 @@ def _recover(module: nn.Module, params: PruneIterativeParams, context: BuildCont
         module,
         data.train,
         data.validation,
-        TrainConfig(**{name: getattr(params, name) for name in _TRAINING}),
+        training(params),
         context.progress,
         label=label,
         threads=context.threads,

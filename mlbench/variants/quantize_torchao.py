@@ -14,7 +14,7 @@ from annotated_types import Ge
 
 from mlbench.errors import BuildError
 from mlbench.records import Artifact
-from mlbench.variants import BuildContext, Built
+from mlbench.variants import BuildContext, Built, Step
 
 if TYPE_CHECKING:
     from torch import fx, nn
@@ -49,7 +49,7 @@ class QuantizePt2eParams:
     calibration_rows: Annotated[int, Ge(1)] = 256
 
 
-class QuantizeTorchao:
+class QuantizeTorchao(Step):
     """Linear layers with int8 weights (torchao's ``quantize_``), exported as one program."""
 
     name = "quantize_torchao"
@@ -59,10 +59,6 @@ class QuantizeTorchao:
     produces: str | None = "pt2"
     libraries: tuple[str, ...] = ("torch", "torchao")
     reads_data = True
-
-    def resolve(self, params: QuantizeTorchaoParams, context: BuildContext) -> QuantizeTorchaoParams:  # noqa: ARG002
-        """Nothing depends on the machine."""
-        return params
 
     def apply(self, artifact: Artifact, params: QuantizeTorchaoParams, context: BuildContext, out: Path) -> Built:
         """Quantize, count, export, compare.

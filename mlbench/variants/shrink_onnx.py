@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 
 from mlbench.errors import BuildError
 from mlbench.records import Artifact
-from mlbench.variants import BuildContext, Built
+from mlbench.variants import BuildContext, Built, Step
 from mlbench.variants.closeness import require_finite
 from mlbench.variants.onnx_files import FILE, answer_of, operators, source_of
 
@@ -48,7 +48,7 @@ class QuantizeOnnxWeightsParams:
     embeddings: bool = False
 
 
-class ConvertOnnxFp16:
+class ConvertOnnxFp16(Step):
     """Weights and arithmetic in float16; inputs and outputs stay as they were.
 
     A CPU without float16 arithmetic converts back and forth: the file is half as large, the calls are no faster.
@@ -61,10 +61,6 @@ class ConvertOnnxFp16:
     produces: str | None = "onnx"
     libraries: tuple[str, ...] = ("onnx", "onnxruntime")
     reads_data = True
-
-    def resolve(self, params: ConvertOnnxFp16Params, context: BuildContext) -> ConvertOnnxFp16Params:  # noqa: ARG002
-        """Nothing depends on the machine."""
-        return params
 
     def apply(self, artifact: Artifact, params: ConvertOnnxFp16Params, context: BuildContext, out: Path) -> Built:
         """Convert, count, compare.

@@ -10,7 +10,7 @@ from annotated_types import Gt, Lt
 
 from mlbench.errors import BuildError
 from mlbench.records import Artifact
-from mlbench.variants import BuildContext, Built
+from mlbench.variants import BuildContext, Built, Step
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,7 @@ class PruneSemiStructuredParams:
     """Nothing to choose: the two smallest of each four weights become zero."""
 
 
-class PruneUnstructured:
+class PruneUnstructured(Step):
     """The smallest weights become zero, by magnitude. The masks are removed: what is left are plain weights."""
 
     name = "prune_unstructured"
@@ -51,10 +51,6 @@ class PruneUnstructured:
     produces: str | None = "torch_module"
     libraries: tuple[str, ...] = ("torch",)
     reads_data = True
-
-    def resolve(self, params: PruneUnstructuredParams, context: BuildContext) -> PruneUnstructuredParams:  # noqa: ARG002
-        """Nothing depends on the machine."""
-        return params
 
     def apply(self, artifact: Artifact, params: PruneUnstructuredParams, context: BuildContext, out: Path) -> Built:
         """Prune and save.

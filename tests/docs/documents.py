@@ -10,7 +10,8 @@ Every fenced block says by its first word what becomes of it:
 =================  ====================================================================================
 
 Blocks of one document run in order, in one copy of the checkout, with this environment's commands first on the path.
-``$STUDY`` is the last study that a block of the document printed.
+``$STUDY`` is the last study that a block of the document printed. Commands are run as they are written; the copy's
+``conf/protocol/`` holds shorter protocols of the same names, because what is looked at is not how precise they are.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = tuple(
@@ -126,11 +129,14 @@ class Desk:
         path.write_text(block.text, encoding="utf-8")
 
 
-def desk(folder: Path, cache: Path) -> Desk:
-    """A fresh copy of the checkout, without what is generated in it."""
+def desk(folder: Path, cache: Path, trials: int) -> Desk:
+    """A fresh copy of the checkout, without what is generated in it, with protocols of so many short trials."""
     generated = shutil.ignore_patterns(
         ".git", ".venv", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis", ".coverage*", "mlruns", "mlartifacts",
         "mlflow.db", "dist", "build", "outputs", "multirun",
     )  # fmt: skip
     shutil.copytree(ROOT, folder, ignore=generated)
+    shorter = {"trials": trials, "rounds": 4, "warmup_calls": 5, "warmup_seconds": 0.1}
+    for path in (folder / "conf" / "protocol").glob("*.yaml"):
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text(encoding="utf-8")) | shorter), encoding="utf-8")
     return Desk(folder, cache)

@@ -11,6 +11,8 @@ from mlbench.tracking import load_measurement, load_study
 
 pytestmark = pytest.mark.e2e
 
+BRIEF = (*LIGHT, "protocol.rounds=4", "protocol.warmup_seconds=0.1")
+
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
@@ -31,7 +33,7 @@ def _wait_gone(processes: list[psutil.Process], seconds: float = 30) -> list[psu
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_while_measuring_keeps_what_was_measured(desk: Desk, how: signal.Signals) -> None:
     name = f"interrupted-{how.name.lower()}"
-    process = desk.start("run", f"name={name}", *LIGHT)
+    process = desk.start("run", f"name={name}", *BRIEF)
     assert process.stderr is not None
     _until(iter(process.stderr.readline, ""), "trial 2 of 6")
     workers = psutil.Process(process.pid).children(recursive=True)

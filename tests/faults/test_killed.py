@@ -1,7 +1,6 @@
 """kill -9 in mid-study, then the next start, then --resume: the same plan, and nothing measured twice or lost."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from caches import environment, share_artifacts
 from tiny import TINY
 
 from mlbench import cli
@@ -46,14 +46,11 @@ class Killed:
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
     folder = tmp_path_factory.mktemp("desk")
+    share_artifacts(folder / "cache")
     with subprocess.Popen(
         [sys.executable, "-m", "mlbench", "run", "name=killed", *TINY],
         cwd=folder,
-        env={
-            **os.environ,
-            "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
-            "MLBENCH_CACHE_DIR": str(folder / "cache"),
-        },
+        env=environment(MLFLOW_TRACKING_URI=f"sqlite:///{folder}/mlflow.db", MLBENCH_CACHE_DIR=str(folder / "cache")),
         stderr=subprocess.PIPE,
         text=True,
     ) as process:

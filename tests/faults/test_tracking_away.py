@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from caches import environment, share_artifacts
 from proxy import Proxy
 from tiny import TINY
 
@@ -61,10 +62,11 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
 def away(proxy: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Away:
     folder = tmp_path_factory.mktemp("desk")
     cache = folder / "cache"
+    share_artifacts(cache)
     with subprocess.Popen(
         [sys.executable, "-m", "mlbench", "run", *TINY, "tracking.attempts=2"],
         cwd=folder,
-        env={**os.environ, "MLFLOW_TRACKING_URI": proxy.uri, "MLBENCH_CACHE_DIR": str(cache)},
+        env=environment(MLFLOW_TRACKING_URI=proxy.uri, MLBENCH_CACHE_DIR=str(cache)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

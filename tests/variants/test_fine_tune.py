@@ -26,19 +26,6 @@ def test_it_regains_what_pruning_cost(built: Callable[..., Artifact]) -> None:
     assert artifact.meta["parameters"] == artifact.steps[0].changed["parameters"]
 
 
-def test_what_is_not_given_comes_from_the_workloads_training(tiny: Workload) -> None:
-    own = {"epochs": 99, "learning_rate": 9.0, "batch_size": 7, "max_shift": 2, "seed": 5, "weight_decay": 0.3}
-    workload = replace(tiny, info=replace(tiny.info, model={"train": own}))
-    context = BuildContext(workload, lambda text: None)
-    params = FineTune().resolve(FineTuneParams(epochs=2, max_shift=0), context)
-    assert params == FineTuneParams(2, 1e-3, 7, 0.3, 0.05, 0, 5)
-
-
-def test_without_own_training_the_defaults_hold(tiny: Workload) -> None:
-    context = BuildContext(replace(tiny, info=replace(tiny.info, model={})), lambda text: None)
-    assert FineTune().resolve(FineTuneParams(), context) == FineTuneParams(6, 1e-3, 64, 0.01, 0.05, 0, 0)
-
-
 def test_it_sees_the_training_split_alone(tiny: Workload, built: Callable[..., Artifact], store: object) -> None:
     """Other validation and test items must leave the weights as they are."""
     from mlbench.records import Recipe, StepSpec
