@@ -99,11 +99,9 @@ class StudyResult:
         Raises:
             InputError, RecordError: As :meth:`measurement`, whose calls the page draws.
         """
-        from mlbench.delivery import headline_samples
-        from mlbench.reporting import render_html
+        from mlbench.delivery import report_page
 
-        measurement = self.measurement()
-        return render_html(self.record, headline_samples(measurement), measurement.turns)
+        return report_page(self.record, self.measurement())
 
     def markdown(self) -> str:
         """The report as Markdown."""

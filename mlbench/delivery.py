@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mlbench.config import StudyConfig
 from mlbench.errors import InputError, TrackingError
 from mlbench.journal import Conclusion
+from mlbench.noise import by_trial
 from mlbench.records import Arm, Measurement, RecordError, Study
 from mlbench.reporting.html import render_html
 from mlbench.reporting.markdown import render_markdown, render_note
@@ -75,7 +76,7 @@ def deliver(
             tracker.resume_study(run_id),
             arms=arms,
             example=conclusion.example,
-            report_html=render_html(study, headline_samples(measurement), measurement.turns),
+            report_html=report_page(study, measurement),
             report_markdown=render_markdown(study),
             note=render_note(study),
             log_models=conclusion.log_models,
@@ -117,6 +118,14 @@ def persist(
             sleep(wait)
             wait *= _LONGER
     return attempt()
+
+
+def report_page(study: Study, measurement: Measurement) -> str:
+    """The report as one HTML page, with every call and turn, and how noisy the machine was in each trial."""
+    usable = study.environment.get("cpu.usable", "")
+    cpus = int(usable) if usable.isdecimal() else 1  # a study that does not say: the stricter reading of its noise
+    noise = by_trial(measurement.turns, cpus, measurement.machine_looks)
+    return render_html(study, headline_samples(measurement), measurement.turns, noise)
 
 
 def headline_samples(measurement: Measurement) -> dict[str, npt.NDArray[np.int64]]:

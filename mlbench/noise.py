@@ -40,6 +40,22 @@ def judge(turns: Sequence[Turn], cpus: int, looks: Sequence[MachineLook] = ()) -
     return Noise(level, tuple(evidence), (*before, during, *after))
 
 
+def by_trial(turns: Sequence[Turn], cpus: int, looks: Sequence[MachineLook] = ()) -> dict[int, NoiseMoment]:
+    """The machine during each trial, by trial from 0; a trial that was not watched is left out.
+
+    Args:
+        turns: All turns of a study.
+        cpus: CPUs that may be used.
+        looks: As for :func:`judge`.
+    """
+    found = {}
+    for trial in sorted({turn.trial for turn in turns if "machine_busy_s" in turn.hardware}):
+        mine = [turn for turn in turns if turn.trial == trial]
+        moment = _during(mine, cpus, [look for look in looks if look.moment == "during" and look.trial == trial])
+        found[trial] = moment
+    return found
+
+
 def early(looks: Sequence[MachineLook], cpus: int) -> str:
     """What to tell whoever starts a measurement on a machine that is busy already; nothing where it is quiet."""
     loud = [moment for moment in (_around(look, cpus) for look in looks) if moment.level != "quiet"]

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlbench.noise import early, judge, notice
+from mlbench.noise import by_trial, early, judge, notice
 from mlbench.records import MachineLook, Neighbour, Noise, Turn
 
 
@@ -122,3 +122,16 @@ def test_counters_belong_to_the_time_between_their_readings() -> None:
     wide = {**turn(1.0, pressure=0.06).hardware, "machine_busy_s": 1.25, "machine_window_s": 1.25}
     noise = judge([replace(turn(1.0), hardware=wide)], 2)
     assert noise.level == "quiet"  # 0.2 CPUs and 4.8 % of the time, not 0.25 and 6 %
+
+
+def test_every_trial_that_was_watched_has_a_verdict_of_its_own() -> None:
+    def at(trial: int, busy: float) -> Turn:
+        return replace(turn(busy), trial=trial)
+
+    unwatched = replace(turn(1.0), trial=3, hardware={})
+    turns = [at(0, 1.0), at(1, 1.2), at(1, 2.2), at(2, 3.0), unwatched]
+    looks = (look("during", 2.0, 1, Neighbour("browser", 0.7)), look("before", 0.0))
+    found = by_trial(turns, 2, looks)
+    assert {trial: moment.level for trial, moment in found.items()} == {0: "quiet", 1: "noisy", 2: "unusable"}
+    assert found[1].evidence[-1] == "busiest others: browser 0.70 CPUs"
+    assert "other processes used 0.70 CPUs during the turns" in found[1].evidence

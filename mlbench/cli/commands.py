@@ -184,8 +184,8 @@ def _print_promotion(promotion: Promotion, *, as_json: bool) -> None:
 
 def do_report(chosen: argparse.Namespace) -> int:
     """``mlbench report``: the report pages as files."""
-    from mlbench.delivery import headline_samples
-    from mlbench.reporting import render_html, render_markdown
+    from mlbench.delivery import report_page
+    from mlbench.reporting import render_markdown
     from mlbench.tracking import load_measurement, load_study
 
     folder = Path(chosen.output).expanduser()
@@ -193,9 +193,8 @@ def do_report(chosen: argparse.Namespace) -> int:
         raise InputError(f"--output {chosen.output}: is there already and is no directory")
     tracker = _tracker(chosen)
     loaded = load_study(tracker, chosen.study)
-    measurement = load_measurement(tracker, loaded)
     pages = {
-        "report.html": render_html(loaded.study, headline_samples(measurement), measurement.turns),
+        "report.html": report_page(loaded.study, load_measurement(tracker, loaded)),
         "report.md": render_markdown(loaded.study),
     }
     try:

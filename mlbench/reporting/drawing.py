@@ -25,6 +25,12 @@ GREY = "rgba(128, 128, 128, 0.9)"
 MARGIN_FILL = "rgba(128, 128, 128, 0.18)"
 GRID = "rgba(128, 128, 128, 0.25)"
 CLEAR = "rgba(0, 0, 0, 0)"
+AXIS: Mapping[str, Any] = {
+    "gridcolor": GRID,
+    "zeroline": False,
+    "automargin": True,
+    "title": {"standoff": 8, "font": {"size": 13}},
+}
 
 Samples = Mapping[str, np.ndarray]
 
@@ -110,9 +116,25 @@ def log_axis(exponents: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def rows_height(rows: int) -> int:
-    """Height of a figure with one row per arm."""
-    return TOP + BOTTOM + 40 + 38 * rows
+def exponent_axis(exponents: Sequence[float]) -> dict[str, Any]:
+    """A linear axis of exponents of ten that reads like :func:`log_axis`."""
+    axis = log_axis(exponents)
+    return {**axis, "type": "linear", "tickvals": [math.log10(tick) for tick in axis["tickvals"]]}
+
+
+def faint(colour: str) -> str:
+    """A colour (``#rrggbb``) that what is behind it shows through.
+
+    >>> faint("#0072b2")
+    'rgba(0, 114, 178, 0.25)'
+    """
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 0.25)"
+
+
+def rows_height(rows: int, each: int = 38) -> int:
+    """Height of a figure with one row per arm, of so many pixels."""
+    return TOP + BOTTOM + 40 + each * rows
 
 
 def categories(figure: go.Figure, names: Sequence[str]) -> None:
@@ -152,9 +174,8 @@ def finish(figure: go.Figure, title: str, sentences: Sequence[str], height: int)
         hovermode="closest",
         bargap=0.3,
     )
-    looks = {"gridcolor": GRID, "zeroline": False, "automargin": True, "title": {"standoff": 8, "font": {"size": 13}}}
-    figure.update_xaxes(**looks)
-    figure.update_yaxes(**looks)
+    figure.update_xaxes(**AXIS)
+    figure.update_yaxes(**AXIS)
 
 
 def empty(title: str, sentence: str) -> go.Figure:

@@ -11,17 +11,14 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-import numpy as np
 import plotly.graph_objects as go
 
 from mlbench.metrics import SWEEPS, Sweep
-from mlbench.records import ArmResult, SeriesPoint, Study, Turn
+from mlbench.records import ArmResult, Estimate, SeriesPoint, Study
 from mlbench.reporting import drawing as draw
 from mlbench.reporting import text, view
 from mlbench.reporting.labels import Box, place
 from mlbench.reporting.plane import Point, plane, plane_sentences
-
-ECDF_POINTS = 320
 
 
 def pareto(study: Study) -> go.Figure:
@@ -52,7 +49,7 @@ def pareto(study: Study) -> go.Figure:
             f"<b>{draw.name(point.name)}</b>",
             f"p50 {text.interval(point.latency)} ms",
             f"{html.escape(text.plain(name))} {view.quality_text(point.quality, with_interval=True)}",
-            "on the front" if on_front else f"dominated by {draw.name(point.beaten_by or '')}",
+            draw.name(point.standing),
         ]
         figure.add_trace(
             go.Scatter(
@@ -137,88 +134,6 @@ def _label(
             standoff=9,
             arrowcolor=colours[point.name],
         )
-
-
-def latency_ecdf(study: Study, samples: draw.Samples) -> go.Figure:
-    """Share of calls that took at most so long, one line per arm."""
-    title = "How long calls take: cumulative"
-    figure = go.Figure()
-    colours = draw.colours(study)
-    present = draw.present(study, samples)
-    if not present:
-        return draw.empty(title, "No samples are stored with this study.")
-    shares = np.unique(np.concatenate([np.linspace(0, 0.98, ECDF_POINTS - 60), np.linspace(0.98, 1.0, 60)]))
-    spread = []
-    for number, name in enumerate(present):
-        values = draw.quantiles_ms(samples[name], shares)
-        spread += [float(end) for end in draw.quantiles_ms(samples[name], np.array([0.0, 0.99]))]
-        figure.add_trace(
-            go.Scatter(
-                x=draw.rounded(values),
-                y=draw.rounded(100 * shares),
-                mode="lines",
-                line={
-                    "color": colours[name],
-                    "width": 2,
-                    "shape": "hv",
-                    "dash": draw.DASHES[number % len(draw.DASHES)],
-                },
-                name=draw.name(name),
-                hoverinfo="text",
-                hovertext=[
-                    f"{draw.name(name)}<br>{share:.1f} % of calls within {text.ms(float(value))} ms"
-                    for value, share in zip(values, 100 * shares, strict=True)
-                ],
-            )
-        )
-    sentence = f"Every timed call at {study.plan.latency_at.text}; further left is faster, steeper is steadier."
-    x_range = draw.padded(
-        spread, log=True
-    )  # to the slowest arm's 99th percentile: one stray call would squeeze the rest
-    draw.finish(figure, title, [sentence], 440)
-    for share in (50, 95):
-        figure.add_hline(y=share, line={"color": draw.GRID, "width": 1, "dash": "dot"})
-    figure.update_xaxes(title_text="ms per call", **draw.log_axis(x_range))
-    figure.update_yaxes(title_text="calls, %", range=[0, 101], tickvals=[0, 25, 50, 75, 95])
-    return figure
-
-
-def latency_boxes(study: Study, samples: draw.Samples) -> go.Figure:
-    """The middle and the tails of all calls, one box per arm."""
-    title = "How long calls take: spread"
-    present = draw.present(study, samples)
-    if not present:
-        return draw.empty(title, "No samples are stored with this study.")
-    figure = go.Figure()
-    colours = draw.colours(study)
-    spread = []
-    for name in present:
-        low, first, middle, third, high = draw.quantiles_ms(samples[name], np.array([0.05, 0.25, 0.5, 0.75, 0.95]))
-        spread += [float(low), float(high)]
-        figure.add_trace(
-            go.Box(
-                y=[draw.row_name(name)],
-                lowerfence=[low],
-                q1=[first],
-                median=[middle],
-                q3=[third],
-                upperfence=[high],
-                orientation="h",
-                line={"color": colours[name]},
-                name=draw.name(name),
-                hoverinfo="x",
-                width=0.6,
-            )
-        )
-    sentence = (
-        f"Every timed call at {study.plan.latency_at.text}. Box: the middle half, with the median; whiskers: from "
-        "5 % to 95 % of calls."
-    )
-    draw.finish(figure, title, [sentence], draw.rows_height(len(present)))
-    figure.update_layout(showlegend=False)
-    figure.update_xaxes(title_text="ms per call", **draw.log_axis(draw.padded(spread, log=True)))
-    draw.categories(figure, present)
-    return figure
 
 
 def speedups(study: Study) -> go.Figure:
@@ -331,53 +246,56 @@ def _line(arm: ArmResult, points: Sequence[SeriesPoint], number: int, colour: st
     )
 
 
-def timeline(study: Study, turns: Sequence[Turn]) -> go.Figure:
-    """Every turn of the headline condition in the order in which it was taken: shows drift and disturbances."""
-    title = "The measurement as it went"
-    at = study.plan.latency_at
-    chosen = sorted((turn for turn in turns if turn.key == at), key=lambda turn: (turn.trial, turn.start_ns))
-    if not chosen:
-        return draw.empty(title, "The turns are not stored with this study.")
+def memory(study: Study) -> go.Figure:
+    """Peak memory and size on disk, one row per arm."""
+    title = "Peak memory and size on disk"
+    panels = [("x", "peak memory, MiB", {arm.name: arm.metrics.get("memory/peak_rss_mib") for arm in study.arms})]
+    sizes = {arm.name: arm.metrics.get("memory/disk_mib") or view.disk_mib(arm) for arm in study.arms}
+    panels.append(("x2", "size of the files, MiB", sizes))
+    shown = [arm.name for arm in study.arms if any(found[arm.name] is not None for _, _, found in panels)]
+    if not shown:
+        return draw.empty(title, "Neither memory nor size of any arm is known.")
     figure = go.Figure()
     colours = draw.colours(study)
-    origin = chosen[0].start_ns
-    medians = {id(turn): float(np.median(turn.values_ns())) / 1e6 for turn in chosen}
-    for number, name in enumerate(colours):
-        mine = [turn for turn in chosen if turn.arm == name]
-        if not mine:
-            continue
-        figure.add_trace(
-            go.Scatter(
-                x=draw.rounded(np.array([(turn.start_ns - origin) / 1e9 for turn in mine])),
-                y=draw.rounded(np.array([medians[id(turn)] for turn in mine])),
-                mode="markers",
-                marker={"color": colours[name], "size": 5, "symbol": draw.SYMBOLS[number % len(draw.SYMBOLS)]},
-                name=draw.name(name),
-                hoverinfo="text",
-                hovertext=[
-                    f"<b>{draw.name(name)}</b><br>trial {turn.trial + 1}, round {turn.round + 1}, turn "
-                    f"{turn.position + 1} of the round<br>median {text.ms(medians[id(turn)])} ms"
-                    for turn in mine
-                ],
-            )
-        )
-    trials = sorted({turn.trial for turn in chosen})
-    starts = {trial: min(turn.start_ns for turn in chosen if turn.trial == trial) for trial in trials}
-    for trial in trials:
-        figure.add_vline(x=(starts[trial] - origin) / 1e9, line={"color": draw.GRID, "width": 1})
-    sentence = f"Median of every turn at {at.text}; a vertical line begins a trial. Level rows are steady arms."
-    draw.finish(figure, title, [sentence], 440)
-    figure.update_xaxes(title_text="seconds since the first turn", showgrid=False)
-    figure.update_yaxes(title_text="ms per call", **draw.log_axis(draw.padded(list(medians.values()), log=True)))
+    for axis, _, found in panels:
+        for name in shown:
+            estimate = found[name]
+            if estimate is not None:
+                figure.add_trace(_bar(name, estimate, axis, colours[name]))
+    sentence = "Less is better. Peak memory is that of each arm's own process, with its 95 % interval over trials."
+    draw.finish(figure, title, [sentence], draw.rows_height(len(shown)))
+    figure.update_layout(showlegend=False, xaxis2={"anchor": "y"})
+    figure.update_xaxes(**draw.AXIS)
+    for (axis, label, found), domain in zip(panels, ([0, 0.47], [0.53, 1]), strict=True):
+        highest = max((draw.bounds(estimate)[1] for estimate in found.values() if estimate is not None), default=1.0)
+        room = [0, 1.3 * highest]  # for the label of the longest bar
+        figure.update_layout({f"xaxis{axis[1:]}": {"domain": domain, "title": {"text": label}, "range": room}})
+    draw.categories(figure, shown)
     return figure
 
 
+def _bar(name: str, estimate: Estimate, axis: str, colour: str) -> go.Bar:
+    bars = {"error_x": draw.error([estimate], 1.0, draw.GREY)} if estimate.low is not None else {}
+    return go.Bar(
+        y=[draw.row_name(name)],
+        x=[estimate.value],
+        xaxis=axis,
+        orientation="h",
+        marker={"color": colour},
+        width=0.62,
+        text=[f"  {text.mib(estimate)}"],
+        textposition="outside",
+        name=draw.name(name),
+        hoverinfo="text",
+        hovertext=f"<b>{draw.name(name)}</b><br>{text.interval(estimate)} MiB",
+        **bars,
+    )
+
+
 __all__ = [
-    "latency_boxes",
-    "latency_ecdf",
     "latency_over",
+    "memory",
     "pareto",
     "speedups",
     "throughput",
-    "timeline",
 ]

@@ -19,8 +19,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from mlbench.metrics import SWEEPS
-from mlbench.records import Study, Turn
-from mlbench.reporting import drawing, figures, page, text, view
+from mlbench.records import NoiseMoment, Study, Turn
+from mlbench.reporting import classes, course, distributions, drawing, figures, in_force, page, text, view
 from mlbench.reporting.colours import arm_colours
 from mlbench.reporting.templating import asset, template
 
@@ -35,7 +35,12 @@ class Chart:
     figure: go.Figure
 
 
-def render_html(study: Study, samples: Mapping[str, np.ndarray], turns: Sequence[Turn] = ()) -> str:
+def render_html(
+    study: Study,
+    samples: Mapping[str, np.ndarray],
+    turns: Sequence[Turn] = (),
+    noise: Mapping[int, NoiseMoment] | None = None,
+) -> str:
     """The report page of a study.
 
     Args:
@@ -43,8 +48,11 @@ def render_html(study: Study, samples: Mapping[str, np.ndarray], turns: Sequence
         samples: Per arm, nanoseconds of every timed call at the headline batch size, shape (calls,). Arms may be
             absent.
         turns: The turns, for the figure of the measurement as it went; that figure is left out without them.
+        noise: The machine during each trial, by trial from 0, for the same figure; a trial that was not watched is left
+            out.
     """
-    charts = _charts(study, samples, turns)
+    noise = noise or {}
+    charts = _charts(study, samples, turns, noise)
     script = asset("report.js")
     plotly = get_plotlyjs()
     assert "</script" not in plotly.lower()  # else the page would end inside it
@@ -53,6 +61,9 @@ def render_html(study: Study, samples: Mapping[str, np.ndarray], turns: Sequence
         view=view,
         text=text,
         page=page,
+        classes=classes,
+        in_force=in_force,
+        loud=course.loud_trials(noise),
         charts={chart.key: chart for chart in charts},
         figures_json=script_json({chart.key: _figure_json(chart.figure) for chart in charts}),
         colours=arm_colours(arm.name for arm in study.arms),
@@ -70,19 +81,22 @@ def script_json(value: object) -> Markup:
     return Markup(escaped)  # noqa: S704  escaped just above
 
 
-def _charts(study: Study, samples: Mapping[str, np.ndarray], turns: Sequence[Turn]) -> list[Chart]:
+def _charts(
+    study: Study, samples: Mapping[str, np.ndarray], turns: Sequence[Turn], noise: Mapping[int, NoiseMoment]
+) -> list[Chart]:
     made = {
         "pareto": figures.pareto(study),
         "speedups": figures.speedups(study),
-        "ecdf": figures.latency_ecdf(study, samples),
-        "boxes": figures.latency_boxes(study, samples),
+        "ecdf": distributions.latency_ecdf(study, samples),
+        "violins": distributions.latency_violins(study, samples),
     }
     for sweep in SWEEPS:
         if len(study.plan.sweep(sweep.axis)) > 1:
             made[f"throughput-{sweep.prefix}"] = figures.throughput(study, sweep)
             made[f"latency-{sweep.prefix}"] = figures.latency_over(study, sweep)
+    made["memory"] = figures.memory(study)
     if turns:
-        made["timeline"] = figures.timeline(study, turns)
+        made["timeline"] = course.timeline(study, turns, noise)
     return [_chart(key, figure) for key, figure in made.items() if len(figure.data)]
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from mlbench.records import Study
-from mlbench.reporting import text, view
+from mlbench.reporting import in_force, page, text, view
 from mlbench.reporting.plane import plane_sentences
 from mlbench.reporting.view import ArmRow
 
@@ -26,7 +26,7 @@ def escape(raw: object) -> str:
 
 
 def render_markdown(study: Study) -> str:
-    """The report of a study as Markdown: decision, table, warnings, quality, recipes, method, how to run it again."""
+    """The report of a study as Markdown: all of the page's tables, and in words what its figures show."""
     blocks = [
         f"# {escape(view.headline(study))}",
         f"**{escape(study.decision.sentence)}**",
@@ -39,10 +39,15 @@ def render_markdown(study: Study) -> str:
         *_bullets("### Warnings", _warnings(study)),
         *_bullets("## Why", _reasons(study)),
         *_bullets("## Speed against quality", map(escape, plane_sentences(study))),
+        *_tables([page.plane_table(study)]),
+        *_section("## Latency", [page.verdicts(study), page.evidence(study), page.latencies(study)]),
+        *(block for sweep, table in page.sweeps(study) for block in _section(f"## By {sweep.label}", [table])),
+        *_section("## Quality", [page.quality(study), page.agreement(study)]),
+        *_section("## Memory, size and loading", [page.resources(study)]),
         *_bullets("## Recipes, and what each step changed", _recipes(study)),
         *_bullets("## Method", map(escape, (*view.method(study), view.noise_sentence(study)))),
         *_bullets("## Not available", map(escape, view.missing(study))),
-        *_bullets("## Environment", (escape(f"{k}: {text.redact(v)}") for k, v in study.environment.items())),
+        *_environment(study),
         "## Run it again",
         _code(view.reproduce(study)),
         *_bullets("### This study", (escape(f"{name}: {value}") for name, value in view.facts(study))),
@@ -122,6 +127,42 @@ def _table(study: Study, rows: Iterable[ArmRow]) -> str:
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _section(title: str, tables: Iterable[page.Table | None]) -> list[str]:
+    """A title and those tables that there are; nothing where there is none."""
+    found = _tables(tables)
+    return [title, *found] if found else []
+
+
+def _tables(tables: Iterable[page.Table | None]) -> list[str]:
+    return [_page_table(table) for table in tables if table is not None]
+
+
+def _page_table(table: page.Table) -> str:
+    """A table of the report page; what stands there in a second line stands in brackets here."""
+    lines = ["| " + " | ".join(map(escape, ("arm", *table.heads))) + " |", "|" + "---|" * (len(table.heads) + 1)]
+    for name, cells in table.rows:
+        lines.append("| " + " | ".join([escape(name), *(escape(_cell(cell)) for cell in cells)]) + " |")
+    return "\n".join(lines)
+
+
+def _cell(cell: page.Cell | page.Chip) -> str:
+    if isinstance(cell, page.Chip):
+        return f"{cell.word} {cell.figure}" if cell.figure and cell.figure != text.DASH else cell.word
+    return f"{cell.value} ({cell.detail})" if cell.detail else cell.value
+
+
+def _environment(study: Study) -> list[str]:
+    """Settings that differ between arms and those that do not, what the policy asks of the machine, and what it was."""
+    wanted = [
+        f"the policy asks for {fact} {pattern}: {'yes' if fits else 'no'}"
+        for fact, pattern, _, fits in in_force.asked(study)
+    ]
+    facts = [*wanted, *(f"{name}: {text.redact(value)}" for name, value in study.environment.items())]
+    same = in_force.same(study)
+    blocks = [*_tables([in_force.differences(study)]), *([escape(same)] if same else [])]
+    return ["## Environment", *blocks, *(["\n".join(f"- {escape(fact)}" for fact in facts)] if facts else [])]
 
 
 def _bullets(title: str, items: Iterable[str]) -> list[str]:

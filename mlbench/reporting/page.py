@@ -8,27 +8,29 @@ from dataclasses import dataclass
 from mlbench.metrics import SWEEPS, Sweep
 from mlbench.records import ArmResult, Estimate, Quality, Study, Verdict
 from mlbench.reporting import text, view
+from mlbench.reporting.plane import plane
 
-MOST_CLASSES = 20  # a larger confusion matrix is shown as its most frequent confusions instead
 _CALL_MARKS = {"faster": "+", "slower": "-", "equivalent": "=", "inconclusive": "?"}
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A value, with a second line in smaller type."""
+    """A value, with a second line in smaller type; ``wraps`` where the value is a sentence."""
 
     value: str
     detail: str = ""
+    wraps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A verdict in a word, its mark and the figure behind it; ``kind`` only chooses the colour."""
+    """A verdict in a word, its mark and the figure behind it; ``kind`` only chooses the colour. It never wraps."""
 
     kind: str
     word: str
     mark: str
     figure: str = ""
+    wraps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,8 @@ def arms(study: Study) -> Table:
             chip(verdict) if verdict is not None else Chip(row.verdict, row.verdict, "x" if arm.failure else ""),
             *(_metric(arm, f"latency/{level}_ms") for level in ("p50", "p95", "p99")),
             _metric(arm, "throughput/samples_per_s"),
-            _share(view.quality_of(arm, name)),
-            _points(arm.quality.deltas.get(name) if arm.quality is not None else None),
+            share_cell(view.quality_of(arm, name)),
+            points_cell(arm.quality.deltas.get(name) if arm.quality is not None else None),
             Cell(row.size),
             _metric(arm, "memory/peak_rss_mib"),
         )
@@ -161,6 +163,21 @@ def judgements(study: Study) -> tuple[tuple[str, str, tuple[tuple[str, str, str]
     )
 
 
+def plane_table(study: Study) -> Table | None:
+    """Where every arm stands in the plane of speed and quality, fastest first; None where no arm has both figures."""
+    points = sorted(plane(study), key=lambda point: point.latency.value)
+    if not points:
+        return None
+    rows = tuple(
+        (
+            point.name,
+            (_estimate(point.latency), share_cell(point.quality), Cell(text.plain(point.standing), wraps=True)),
+        )
+        for point in points
+    )
+    return Table(("p50 ms", view.quality_metric(study).replace("_", " "), "stands"), rows)
+
+
 def sweeps(study: Study) -> tuple[tuple[Sweep, Table], ...]:
     """p50, throughput and speed-up at every swept value, one table for each swept property."""
     found = ((sweep, _swept(study, sweep)) for sweep in SWEEPS)
@@ -213,76 +230,6 @@ def agreement(study: Study) -> Table | None:
     return Table((*(name.replace("_", " ") for name in names), "McNemar p"), tuple(found))
 
 
-@dataclass(frozen=True, slots=True)
-class ClassPage:
-    """Per-class quality and the confusion matrix of one arm.
-
-    Attributes:
-        shown: Whether to open it at once (the winner and the baseline).
-        confusion: Rows of (true label, cells of (count, share of the row, on the diagonal)); empty if too many classes.
-        confusions: The most frequent confusions (true, predicted, count), where the matrix would be too large.
-    """
-
-    arm: str
-    shown: bool
-    classes: Table
-    labels: tuple[str, ...]
-    confusion: tuple[tuple[str, tuple[tuple[int, float, bool], ...]], ...]
-    confusions: tuple[tuple[str, str, int], ...]
-
-
-def class_pages(study: Study) -> tuple[ClassPage, ...]:
-    """Per-class quality of every arm that has it."""
-    found = []
-    for arm in study.arms:
-        if arm.quality is None or not arm.quality.per_class:
-            continue
-        q = arm.quality
-        rows = tuple(
-            (
-                c.label,
-                (
-                    *(_share(value) for value in (c.precision, c.recall, c.f1)),
-                    *([_points(q.class_deltas.get(c.label))] if q.class_deltas else []),
-                    Cell(f"{c.support:,}"),
-                ),
-            )
-            for c in q.per_class
-        )
-        against = ("recall against the baseline, points",) if q.class_deltas else ()
-        small = len(q.labels) <= MOST_CLASSES
-        shown = arm.name == (study.decision.winner or study.baseline.name)
-        found.append(
-            ClassPage(
-                arm.name,
-                shown,
-                Table(("precision", "recall", "F1", *against, "items"), rows),
-                q.labels,
-                _confusion(q) if small else (),
-                () if small else _confusions(q),
-            )
-        )
-    return tuple(found)
-
-
-def _confusion(q: Quality) -> tuple[tuple[str, tuple[tuple[int, float, bool], ...]], ...]:
-    return tuple(
-        (label, tuple((count, count / max(1, sum(row)), column == place) for column, count in enumerate(row)))
-        for place, (label, row) in enumerate(zip(q.labels, q.confusion, strict=True))
-    )
-
-
-def _confusions(q: Quality) -> tuple[tuple[str, str, int], ...]:
-    wrong = [
-        (count, place, column)
-        for place, row in enumerate(q.confusion)
-        for column, count in enumerate(row)
-        if place != column and count
-    ]
-    worst = sorted(wrong, key=lambda item: (-item[0], item[1], item[2]))[:MOST_CLASSES]
-    return tuple((q.labels[place], q.labels[column], count) for count, place, column in worst)
-
-
 def latencies(study: Study) -> Table | None:
     """Latency figures beside those of the arm table."""
     single = ("latency/p90_ms", "latency/p999_ms", "latency/mean_ms", "latency/first_call_ms")
@@ -329,15 +276,17 @@ def _estimate(estimate: Estimate | None, digits: int = 3) -> Cell:
 
 def _agreement(name: str, estimate: Estimate | None) -> Cell:
     if estimate is not None and estimate.unit == "fraction":
-        return _share(estimate)
+        return share_cell(estimate)
     return _estimate(estimate, digits=5 if name == "cosine" else 3)  # cosines differ from 1 far behind the point
 
 
-def _share(estimate: Estimate | None) -> Cell:
+def share_cell(estimate: Estimate | None) -> Cell:
+    """A figure of quality with its interval, in percent where it is a share."""
     return Cell(view.quality_text(estimate), _span(view.quality_text(estimate, with_interval=True)))
 
 
-def _points(estimate: Estimate | None) -> Cell:
+def points_cell(estimate: Estimate | None) -> Cell:
+    """A difference of two figures of quality with its interval, in points where they are shares."""
     value, _, span = text.points(estimate).partition(" (")
     return Cell(value, span.rstrip(")"))
 
@@ -348,7 +297,7 @@ def _times(estimate: Estimate | None) -> Cell:
 
 
 def _with_delta(q: Quality, name: str) -> Cell:
-    cell = _share(q.metrics.get(name))
+    cell = share_cell(q.metrics.get(name))
     delta = q.deltas.get(name)
     return Cell(cell.value, text.points(delta) if delta is not None else cell.detail)
 
@@ -359,22 +308,22 @@ def _span(interval: str) -> str:
 
 
 __all__ = [
-    "MOST_CLASSES",
     "Cell",
     "Chip",
-    "ClassPage",
     "Table",
     "agreement",
     "arms",
     "chip",
-    "class_pages",
     "configuration",
     "environment",
     "evidence",
     "judgements",
     "latencies",
+    "plane_table",
+    "points_cell",
     "quality",
     "resources",
+    "share_cell",
     "sweeps",
     "tiles",
     "verdicts",

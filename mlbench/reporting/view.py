@@ -380,10 +380,11 @@ def _recipe(arm: ArmResult) -> RecipeView:
 
 def pairs(values: Mapping[str, Any]) -> str:
     """A mapping in one line: ``ratio 0.5, round_to 8``."""
-    return ", ".join(f"{name} {_scalar(value)}" for name, value in values.items()) or text.DASH
+    return ", ".join(f"{name} {scalar(value)}" for name, value in values.items()) or text.DASH
 
 
-def _scalar(value: object) -> str:
+def scalar(value: object) -> str:
+    """A value of a parameter or a setting, as text."""
     if isinstance(value, float):
         return f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
@@ -409,6 +410,7 @@ __all__ = [
     "recipes",
     "reproduce",
     "rows",
+    "scalar",
     "shown_missing",
     "state",
     "trials",

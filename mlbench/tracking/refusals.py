@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 
-from mlbench.config import PolicyConfig
 from mlbench.errors import ExitCode, MlbenchError
-from mlbench.records import ArmResult, Study, from_dict
+from mlbench.records import ArmResult, Study
+from mlbench.reporting import in_force
 from mlbench.tracking.load import LoadedStudy
 
 _FINISHED = "FINISHED"
@@ -55,15 +54,12 @@ def fit_winner(loaded: LoadedStudy) -> ArmResult:
 
 def differences(study: Study) -> Iterator[str]:
     """What the policy asks of the environment and the study's was not, one clause each."""
-    if "environment" not in study.decision.policy:  # a study from before a policy could ask
-        return
-    policy = from_dict(PolicyConfig, study.decision.policy)
-    for key, pattern in policy.environment.items():
-        found = study.environment.get(key)
+    name = study.decision.policy.get("name")
+    for key, pattern, found, fits in in_force.asked(study):
         if found is None:
-            yield f"the policy '{policy.name}' asks for {key} '{pattern}', which is not known of its machine"
-        elif not fnmatchcase(found, pattern):
-            yield f"the policy '{policy.name}' asks for {key} '{pattern}', and it was measured on '{found}'"
+            yield f"the policy '{name}' asks for {key} '{pattern}', which is not known of its machine"
+        elif not fits:
+            yield f"the policy '{name}' asks for {key} '{pattern}', and it was measured on '{found}'"
 
 
 def _apart(loaded: LoadedStudy, winner: str) -> str:

@@ -79,7 +79,7 @@ def quality(accuracy: float, labels: tuple[str, ...], *, against: float | None, 
         for place, label in enumerate(labels)
         for precision in [confusion[place, place] / max(1, confusion[:, place].sum())]
         for recall in [confusion[place, place] / confusion[place].sum()]
-        for f1 in [2 * precision * recall / (precision + recall)]
+        for f1 in [2 * precision * recall / max(1e-9, precision + recall)]
     )
     metrics = dict.fromkeys(("accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_weighted"), share)
     counts = tuple(tuple(int(v) for v in row) for row in confusion)
@@ -358,3 +358,27 @@ def rename(study: Study, old: str, new: str) -> Study:
 
 
 EVIL = "<script>alert(1)</script>"
+
+
+def make_large(arms: int = 40, classes: int = 400, trials: int = 30) -> tuple[Study, dict[str, np.ndarray], list[Turn]]:
+    """Far more arms, classes and turns than anybody measures, for the size of the page; only the counts matter."""
+    base = make_study(trials=trials)
+    labels = tuple(f"class number {number}" for number in range(classes))
+    judged = quality(0.99, labels, against=0.991, seed=0)
+    judged = dataclasses.replace(judged, class_deltas={c.label: c.recall for c in judged.per_class})
+    variant = dataclasses.replace(base.arm("pruned_onnx_int8"), quality=judged)
+    names = ("baseline", *(f"a_variant_with_quite_a_long_name_{number}" for number in range(arms - 1)))
+    results = tuple(dataclasses.replace(variant, name=name) for name in names)
+    results = (dataclasses.replace(results[0], role="baseline", verdicts={}), *results[1:])
+    rng = np.random.default_rng(5)
+    samples = {name: rng.integers(100_000, 900_000, 20_000) for name in names}
+    timed = samples["baseline"][:10]
+    turns = [
+        Turn(trial, round_, position, name, 1, start, start + 900, 400, 500, timed[:2], timed)
+        for trial in range(trials)
+        for round_ in range(20)
+        for position, name in enumerate(names)
+        for start in [((trial * 20 + round_) * len(names) + position) * 1000]
+    ]
+    decided = dataclasses.replace(base.decision, winner=names[1])
+    return dataclasses.replace(base, arms=results, decision=decided), samples, turns

@@ -7,37 +7,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import browsers
 import numpy as np
 import pytest
 
-from mlbench.records import Study, Turn
+from mlbench.records import NoiseMoment, Study, Turn
 from mlbench.reporting import render_html
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-CHARTS = {"pareto", "speedups", "ecdf", "boxes", "throughput-by_batch", "latency-by_batch", "timeline"}
+CHARTS = {"pareto", "speedups", "ecdf", "violins", "throughput-by_batch", "latency-by_batch", "memory", "timeline"}
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed"),
-]
+pytestmark = [pytest.mark.e2e, browsers.needed]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+    with browsers.launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 class Visit:
@@ -71,7 +56,8 @@ class Visit:
 def good(tmp_path_factory: pytest.TempPathFactory, study: Study, samples: Mapping[str, np.ndarray],
          turns: Sequence[Turn]) -> Path:  # fmt: skip
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(render_html(study, samples, turns), encoding="utf-8")
+    noise = {2: NoiseMoment("during", "noisy", ("steal 4 %",)), 7: NoiseMoment("during", "unusable", ("busy",))}
+    path.write_text(render_html(study, samples, turns, noise), encoding="utf-8")
     return path
 
 
@@ -95,6 +81,11 @@ def test_charts_are_drawn_and_readable(browser: Any, good: Path, scheme: str) ->
     assert page.locator("#chart-pareto .scatterlayer .trace").count() == 8  # seven arms and the front
     assert page.locator("#chart-speedups .barlayer .point").count() == 6
     assert page.locator("#chart-ecdf .scatterlayer .trace").count() == 7
+    assert page.locator("#chart-violins .violinlayer .trace.violins .violin").count() == 7
+    assert page.locator("#chart-violins .boxlayer .trace.boxes .box").count() == 7
+    assert page.locator("#chart-memory .barlayer .point").count() == 14
+    bands = page.locator("#chart-timeline .annotation-text").all_text_contents()
+    assert bands == ["noisy", "unusable"]
     paper = luminance(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     for text in ("h1", "td", "#chart-pareto .xtitle", "#chart-pareto .annotation-text"):
         part = page.locator(text).first
@@ -160,8 +151,10 @@ def test_hostile_names_do_nothing(browser: Any, tmp_path: Path, hostile: Study, 
     path.write_text(render_html(hostile, samples, turns), encoding="utf-8")
     visit = Visit(browser, path)
     page = visit.page
-    for point in page.locator("#chart-pareto .scatterlayer .points path").all():
-        point.hover(force=True)
+    for chart in ("pareto", "violins", "timeline"):
+        for point in page.locator(f"#chart-{chart} .scatterlayer .points path").all()[:12]:
+            point.hover(force=True)
+    assert page.locator("#chart-timeline .hoverlayer").count() == 1
     labels = page.locator("#chart-pareto .annotation-text").all_text_contents()
     assert any("<script>alert(1)</script>" in label for label in labels)  # shown as it is
     assert page.locator("script").count() == 3

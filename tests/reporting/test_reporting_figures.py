@@ -14,7 +14,7 @@ import pytest
 from reporting_studies import EVIL
 
 from mlbench.records import Estimate, Study, Turn
-from mlbench.reporting import drawing, figures
+from mlbench.reporting import course, distributions, drawing, figures
 from mlbench.reporting.colours import arm_colours
 
 Samples = Mapping[str, np.ndarray]
@@ -28,11 +28,12 @@ def every(study: Study, samples: Samples, turns: Sequence[Turn] = ()) -> dict[st
     return {
         "pareto": figures.pareto(study),
         "speedups": figures.speedups(study),
-        "ecdf": figures.latency_ecdf(study, samples),
-        "boxes": figures.latency_boxes(study, samples),
+        "ecdf": distributions.latency_ecdf(study, samples),
+        "violins": distributions.latency_violins(study, samples),
         "throughput": figures.throughput(study),
         "by_batch": figures.latency_over(study),
-        "timeline": figures.timeline(study, turns),
+        "memory": figures.memory(study),
+        "timeline": course.timeline(study, turns),
     }
 
 
@@ -97,22 +98,6 @@ def test_speedups_show_direction_interval_and_zone(study: Study) -> None:
     assert figure.layout.xaxis.range[1] > widest + 0.2  # room for the label
 
 
-def test_the_cumulative_curve_is_that_of_the_samples(study: Study, samples: Samples) -> None:
-    trace = by_name(figures.latency_ecdf(study, samples))["baseline"]
-    values = np.sort(samples["baseline"]) / 1e6
-    for x, y in list(zip(trace.x, trace.y, strict=True))[1:]:  # type: ignore[attr-defined]
-        share = 100 * np.searchsorted(values, x * (1 + 5e-6), side="right") / len(values)
-        assert y - 1e-3 <= share <= y + 0.3, (x, y)  # 1,000 samples: one is 0.1 %
-    assert len(trace.x) < 400  # type: ignore[attr-defined]
-
-
-def test_boxes_are_observed_quantiles(study: Study, samples: Samples) -> None:
-    trace = by_name(figures.latency_boxes(study, samples))["pruned"]
-    values = np.sort(samples["pruned"]) / 1e6
-    assert trace.median[0] == pytest.approx(values[499])  # type: ignore[attr-defined]
-    assert trace.upperfence[0] == pytest.approx(values[949])  # type: ignore[attr-defined]
-
-
 def test_batch_sizes(study: Study) -> None:
     trace = by_name(figures.throughput(study))["baseline"]
     assert tuple(trace.x) == (1, 8, 32)  # type: ignore[attr-defined]
@@ -120,13 +105,17 @@ def test_batch_sizes(study: Study) -> None:
     assert figures.throughput(study).layout.xaxis.ticktext == ("1", "8", "32")
 
 
-def test_the_measurement_as_it_went(study: Study, turns: Sequence[Turn]) -> None:
-    figure = figures.timeline(study, turns)
-    assert sum(len(trace.x) for trace in figure.data) == 10 * 10 * 7
-    assert len(figure.layout.shapes) == 10  # one line per trial
-    trace = by_name(figure)["baseline"]
-    assert list(trace.x) == sorted(trace.x)  # type: ignore[attr-defined]
-    assert "trial 1, round 1, turn " in trace.hovertext[0]  # type: ignore[attr-defined]
+def test_memory_and_size_have_a_row_per_arm(study: Study) -> None:
+    figure = figures.memory(study)
+    peak = {trace.name: trace for trace in figure.data if trace.xaxis == "x"}
+    size = {trace.name: trace for trace in figure.data if trace.xaxis == "x2"}
+    assert list(peak) == [arm.name for arm in study.arms[:7]]  # the one that was not built has neither
+    assert list(size) == list(peak)
+    estimate = study.arm("pruned").metrics["memory/peak_rss_mib"]
+    assert peak["pruned"].x == (estimate.value,)
+    assert peak["pruned"].error_x.array[0] == pytest.approx(estimate.high - estimate.value)  # type: ignore[operator]
+    assert size["pruned"].error_x.array is None  # the size of a file has no interval
+    assert figure.layout.xaxis.domain[1] < figure.layout.xaxis2.domain[0]
 
 
 def test_nothing_to_draw_is_said(study: Study, single: Study) -> None:
@@ -134,19 +123,12 @@ def test_nothing_to_draw_is_said(study: Study, single: Study) -> None:
     empty = {
         "No arm has both a latency and a quality figure.": figures.pareto(bare),
         "No variant could be compared with the baseline.": figures.speedups(single),
-        "No samples are stored with this study.": figures.latency_ecdf(study, {}),
         "No batch size was measured to its end.": figures.throughput(bare),
-        "The turns are not stored with this study.": figures.timeline(study, ()),
+        "Neither memory nor size of any arm is known.": figures.memory(bare),
     }
     for sentence, figure in empty.items():
         assert figure.layout.annotations[0].text == sentence
         assert not figure.data
-    assert not figures.latency_boxes(study, {"baseline": np.array([], dtype=np.int64)}).data
-
-
-def test_turns_of_some_arms_only(study: Study, turns: Sequence[Turn]) -> None:
-    some = [turn for turn in turns if turn.arm == "pruned"]
-    assert list(by_name(figures.timeline(study, some))) == ["pruned"]
 
 
 def test_awkward_studies_still_draw(

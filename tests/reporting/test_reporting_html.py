@@ -11,13 +11,15 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from plotly.offline import get_plotlyjs
+from reporting_studies import EVIL, make_large
 
-from mlbench.records import Study, Turn
+from mlbench.records import NoiseMoment, Study, Turn
 from mlbench.reporting import render_html
 from mlbench.reporting.html import script_json
 
 Samples = Mapping[str, np.ndarray]
 VOID = {"meta", "br", "img", "link", "input", "hr"}
+LOUD = NoiseMoment("during", "noisy", ("other processes used 0.41 CPUs",))
 
 
 class Page(HTMLParser):
@@ -54,7 +56,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def source(study: Study, samples: Samples, turns: Sequence[Turn]) -> str:
-    return render_html(study, samples, turns)
+    return render_html(study, samples, turns, {2: LOUD})
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,12 @@ def test_the_page_is_whole_and_small_enough(source: str, page: Page) -> None:
     assert source.count(get_plotlyjs()) == 1
 
 
+def test_the_largest_study_still_makes_a_small_page() -> None:
+    study, samples, turns = make_large()
+    page = render_html(study, samples, turns, dict.fromkeys(range(30), LOUD))
+    assert len(page.encode()) < 6_000_000
+
+
 def test_the_decision_comes_first(page: Page) -> None:
     words = page.words
     places = [
@@ -79,15 +87,23 @@ def test_the_decision_comes_first(page: Page) -> None:
             "All arms",
             "What the policy made of each arm",
             "On the front, fastest first",
+            "Where every arm stands",
             "Speed-up against baseline",
             "How long calls take: cumulative",
+            "How long calls take: shape",
             "Throughput by batch size",
             "Agreement with the baseline",
             "Per class: pruned_onnx_int8",
             "Memory, size and loading",
+            "Peak memory and size on disk",
             "Recipes, and what each step changed",
             "Method and measurement",
+            "The measurement as it went",
+            "Trials in which the machine was not quiet",
+            "trial 3: noisy, other processes used 0.41 CPUs",
             "400 values cannot support it",
+            "What was not the same for all arms",
+            "The same for all arms: version 1.32.0",
             "AMD EPYC 7B13",
             "mlbench run protocol.trials=10",
         )
@@ -127,9 +143,10 @@ def test_every_figure_has_its_place(page: Page, source: str) -> None:
         "pareto",
         "speedups",
         "ecdf",
-        "boxes",
+        "violins",
         "throughput-by_batch",
         "latency-by_batch",
+        "memory",
         "timeline",
     }
     assert not any(figure["layout"].get("title") for figure in figures.values())
@@ -137,7 +154,8 @@ def test_every_figure_has_its_place(page: Page, source: str) -> None:
 
 def test_no_name_becomes_markup(hostile: Study, turns: Sequence[Turn]) -> None:
     samples = {arm.name: np.array([1_000_000, 2_000_000]) for arm in hostile.arms}
-    page = Page(render_html(hostile, samples, turns).replace(get_plotlyjs(), ""))
+    noise = {1: dataclasses.replace(LOUD, evidence=(EVIL,))}
+    page = Page(render_html(hostile, samples, turns, noise).replace(get_plotlyjs(), ""))
     assert page.open == []
     assert [tag for tag, _ in page.tags].count("script") == 3
     assert not any(tag == "img" for tag, _ in page.tags)
@@ -180,7 +198,7 @@ def test_one_batch_size_has_no_chart_over_batch_sizes(study: Study, samples: Sam
     plan = dataclasses.replace(study.plan, conditions=study.plan.conditions[:1])
     page = Page(render_html(dataclasses.replace(study, plan=plan), samples).replace(get_plotlyjs(), ""))
     charts = {str(attrs["id"]) for _, attrs in page.tags if attrs.get("class") == "chart"}
-    assert charts == {"chart-pareto", "chart-speedups", "chart-ecdf", "chart-boxes"}
+    assert charts == {"chart-pareto", "chart-speedups", "chart-ecdf", "chart-violins", "chart-memory"}
 
 
 def test_many_classes(study: Study, samples: Samples) -> None:

@@ -50,6 +50,10 @@ def test_decision_first_then_the_table(study: Study) -> None:
         "### Warnings",
         "## Why",
         "## Speed against quality",
+        "## Latency",
+        "## By batch size",
+        "## Quality",
+        "## Memory, size and loading",
         "## Recipes, and what each step changed",
         "## Method",
         "## Not available",
@@ -63,10 +67,13 @@ def test_decision_first_then_the_table(study: Study) -> None:
 @pytest.mark.parametrize("render", [render_markdown, render_note])
 def test_tables_parse_with_every_cell(hostile: Study, render: object) -> None:
     shown = rendered(render(hostile))  # type: ignore[operator]
-    assert shown.count("<table>") == 1
-    rows = shown.split("<tr>")[2:]
-    assert len(rows) == len(hostile.arms)
-    assert all(row.count("<td") == 10 for row in rows)
+    tables = [part.partition("</table>")[0].split("<tr>")[1:] for part in shown.split("<table>")[1:]]
+    assert len(tables) == (1 if render is render_note else 10)
+    for head, *rows in tables:
+        assert rows
+        assert {row.count("<td") for row in rows} == {head.count("<th")}
+    assert len(tables[0][1:]) == len(hostile.arms)
+    assert tables[0][0].count("<th") == 10
 
 
 @pytest.mark.parametrize("render", [render_markdown, render_note])

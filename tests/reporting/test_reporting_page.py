@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from mlbench.records import Estimate, Quality, SeriesPoint, Study
+from mlbench.records import Estimate, SeriesPoint, Study
 from mlbench.reporting import page
 
 
@@ -137,33 +137,20 @@ def test_without_quality_there_is_no_quality_table(study: Study) -> None:
     bare = dataclasses.replace(study, arms=study.arms[-1:])
     assert page.quality(bare) is None
     assert page.agreement(bare) is None
-    assert page.class_pages(bare) == ()
     assert page.resources(bare) is None
 
 
-def test_class_pages(study: Study) -> None:
-    pages = {item.arm: item for item in page.class_pages(study)}
-    assert [name for name, item in pages.items() if item.shown] == ["pruned_onnx_int8"]
-    item = pages["baseline"]
-    counts = [[count for count, _, _ in cells] for _, cells in item.confusion]
-    assert counts == [list(row) for row in study.arms[0].quality.confusion]  # type: ignore[union-attr]
-    assert all(cells[place][2] for place, (_, cells) in enumerate(item.confusion))
-    assert item.confusions == ()
-
-
-def test_many_classes_show_the_worst_confusions(study: Study) -> None:
-    labels = tuple(f"class {number}" for number in range(30))
-    counts = [[0] * 30 for _ in range(30)]
-    for number in range(30):
-        counts[number][number] = 50
-    counts[3][4], counts[7][2] = 2, 9
-    quality = study.arms[0].quality
-    assert quality is not None
-    many = Quality(quality.metrics, per_class=quality.per_class, labels=labels, confusion=tuple(map(tuple, counts)))
-    arm = dataclasses.replace(study.arms[0], quality=many)
-    (item,) = page.class_pages(dataclasses.replace(study, arms=(arm,)))
-    assert item.confusion == ()
-    assert item.confusions == (("class 7", "class 2", 9), ("class 3", "class 4", 2))
+def test_the_plane_as_a_table(study: Study) -> None:
+    table = page.plane_table(study)
+    assert table is not None
+    assert table.heads == ("p50 ms", "accuracy", "stands")
+    assert [name for name, _ in table.rows][:2] == ["pruned_onnx_int8", "onnx_int8_static"]  # fastest first
+    rows = dict(table.rows)
+    assert rows["pruned_onnx_int8"][0] == page.Cell("0.150", "0.148 to 0.152")
+    assert rows["pruned_onnx_int8"][2] == page.Cell("on the front", wraps=True)
+    assert rows["onnx_fp32"][2] == page.Cell("dominated by pruned_onnx_int8", wraps=True)
+    assert rows["pruned"][2] == page.Cell("on the front, though not clearly beside pruned_onnx_int8", wraps=True)
+    assert page.plane_table(dataclasses.replace(study, arms=study.arms[-1:])) is None
 
 
 def test_other_figures_have_their_units(study: Study) -> None:
