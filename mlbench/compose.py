@@ -37,6 +37,7 @@ from mlbench.records import Notice
 from mlbench.tracking.names import redact
 
 _RAISED = re.compile(r"^\w+ raised while resolving interpolation: ")
+_REGISTERED = re.compile(r"models:/([^/@]+)[/@]")  # by alias or version; models:/m-... is a logged model
 _NOISE = re.compile(r"\s*(Config search path:|Search path:|Set the environment variable HYDRA_FULL_ERROR).*", re.DOTALL)
 
 
@@ -80,6 +81,7 @@ def compose(
     problems += more
     if composed is None:
         raise InputError(problems)
+    _come_home(composed)
     config, more = _validate(composed)
     problems += more
     if config is None or problems:
@@ -240,6 +242,21 @@ def _broken_files(directories: Sequence[Path]) -> list[str]:
         except OSError as error:
             problems.append(f"{path}: cannot be read: {error.strerror or error}")
     return problems
+
+
+def _come_home(composed: DictConfig) -> None:
+    """Where a workload is a registered model and the registry gives no name, winners become versions of that model.
+
+    So a study of ``models:/NAME@champion`` challenges the champion of NAME, and not one of a model of its own.
+    """
+
+    def value(key: str) -> Any:
+        return OmegaConf.select(composed, key, throw_on_resolution_failure=False)
+
+    source, path = value("workload.model.source"), value("workload.model.path")
+    registered = _REGISTERED.match(path) if source == "mlflow" and isinstance(path, str) else None
+    if registered and value("registry.model_name") is None:
+        OmegaConf.update(composed, "registry.model_name", registered.group(1))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from mlbench.registry import suggest
 MANY = "variants"  # the one group that takes a list of options
 
 _CODE_KEYS = ("workload.model.factory",)
+_SHORT = {"model.uri": "workload.model.path"}  # a name for what a workload is most often told
 _SUBJECT = re.compile(r"^[~+]*([^=@]+)")
 
 
@@ -56,6 +57,7 @@ def read(text: str, *, trusted: bool = True) -> Request | str:
     """
     if text.startswith("-"):
         return f"'{text}' is an option, not an override: give it to the command itself (see mlbench run --help)"
+    text = _spelled_out(text)
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException as error:
@@ -70,6 +72,13 @@ def read(text: str, *, trusted: bool = True) -> Request | str:
         return refused
     sign = "~" if override.is_delete() else "++" if override.is_force_add() else "+" if override.is_add() else ""
     return Request(text, sign, key, override.value())
+
+
+def _spelled_out(text: str) -> str:
+    """The override with a short key replaced by the one that it stands for."""
+    match = _SUBJECT.match(text)
+    key = match.group(1).strip() if match else ""
+    return text.replace(key, _SHORT[key], 1) if key in _SHORT else text
 
 
 def _grammar(text: str, error: HydraException) -> str:

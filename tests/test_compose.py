@@ -375,3 +375,37 @@ def test_composing_imports_neither_torch_nor_mlflow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_registered_model_by_the_short_key_and_its_own_registry() -> None:
+    composed = compose(["workload=mlflow_model", "model.uri=models:/churn@champion"])
+    model = composed.config.workload.model
+    assert (model.source, model.path) == ("mlflow", "models:/churn@champion")
+    assert composed.config.variants == {}
+    assert composed.config.registry.model_name == "churn"  # what wins becomes a version of what it challenged
+    assert composed.record["registry"]["model_name"] == "churn"
+    assert composed.overrides[1] == "model.uri=models:/churn@champion"
+    again = compose(["workload=mlflow_model", "model.uri=models:/churn/3", "variants=[onnx_int8_static]"])
+    assert again.config.workload.model.path == "models:/churn/3"
+    assert list(again.config.variants) == ["onnx_int8_static"]
+    assert again.config.registry.model_name == "churn"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["model.uri=models:/churn@champion", "registry.model_name=mine"], "mine"),
+        (["model.uri=models:/m-0123456789abcdef"], None),  # a logged model, which is registered nowhere
+        (["model.uri=runs:/0123/model"], None),
+    ],
+)
+def test_only_a_registered_model_has_a_registry_of_its_own(given: list[str], expected: str | None) -> None:
+    assert compose(["workload=mlflow_model", *given]).config.registry.model_name == expected
+
+
+def test_without_a_uri_it_is_asked_for() -> None:
+    assert problems("workload=mlflow_model") == [
+        "workload.model.path is missing; it names the model: models:/<name>@<alias>, or runs:/<id>/<path>"
+    ]
+    assert "workload.model.path" in problems("workload=mlflow_model", "model.uri=churn")[0]
+    assert "cannot be resolved" in problems("workload=mlflow_model", "model.uri=${oc.env:SURELY_ABSENT}")[0]
