@@ -1,5 +1,6 @@
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -128,3 +129,28 @@ def published(delivered, tmp_path):
 def three(three_delivered, tmp_path):
     """A tracker on a store with three published studies, and their run ids, oldest first."""
     return _copy(three_delivered, tmp_path), three_delivered.run_ids
+
+
+@pytest.fixture(scope="session")
+def served():
+    """Serves a store by a real MLflow server, artifacts included, from within a folder: its address."""
+    import socket
+
+    from mlbench.tracking import server
+
+    @contextmanager
+    def at(folder, store):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        before = Path.cwd()
+        os.chdir(folder)
+        try:
+            with server.serving(store, port) as process:
+                os.chdir(before)
+                yield f"http://127.0.0.1:{port}"
+                assert process.poll() is None
+        finally:
+            os.chdir(before)
+
+    return at

@@ -11,7 +11,16 @@ import pytest
 import tiny_nets
 import torch
 from tiny_nets import images
-from tiny_study import EXAMPLE, INPUTS, OUTPUTS, arms_of, onnx_weights, save_script, torch_artifact
+from tiny_study import (
+    EXAMPLE,
+    INPUTS,
+    OUTPUTS,
+    arms_of,
+    onnx_weights,
+    save_script,
+    sklearn_artifact,
+    torch_artifact,
+)
 
 from mlbench.errors import TrackingError
 from mlbench.records import Arm, Artifact, Recipe, RuntimeSettings, TensorSpec, to_dict
@@ -29,10 +38,19 @@ import numpy as np, mlflow
 rows = np.load(sys.argv[1])
 for location in sys.argv[2:]:
     model = mlflow.pyfunc.load_model(location)
+    session = getattr(model._model_impl, "rt", None)  # that of mlflow.onnx
+    if session is not None:
+        options = session.get_session_options()
+        sessions = {"onnx_threads": options.intra_op_num_threads, "providers": session.get_providers()}
+    shape = model.metadata.signature.inputs.inputs[0].shape[1:]
     for count in (1, 3):
-        answer = model.predict(rows[:count])
+        answer = model.predict(rows[:count].reshape(count, *shape))
         answer = next(iter(answer.values())) if isinstance(answer, dict) else answer
         print(json.dumps(np.asarray(answer).tolist()))
+"""
+HOW_SERVED = """
+import torch
+print(json.dumps({"threads": torch.get_num_threads(), **sessions}))
 """
 
 
@@ -67,10 +85,14 @@ def test_every_model_answers_alike_in_a_fresh_process_without_mlbench(published,
         tags = tracker.client.get_run(load_study(tracker, run_id).arms[arm]).data.tags
         assert tags["mlbench.model.form"] == form
         locations.append(tracker.client.get_logged_model(tags["mlbench.model"]).artifact_location)
+    fitted, artifact = sklearn_artifact(tmp_path / "sklearn")
+    record = logged(tracker, load_study(tracker, run_id).arms["fast"], artifact, example=None)
+    assert (record.form, record.reason) == ("sklearn", "")
+    locations.append(tracker.client.get_logged_model(record.model_id).artifact_location)
     rows = images(3, seed=5)
     np.save(tmp_path / "rows.npy", rows)
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_MLBENCH, str(tmp_path / "rows.npy"), *locations],
+        [sys.executable, "-c", WITHOUT_MLBENCH + HOW_SERVED, str(tmp_path / "rows.npy"), *locations],
         capture_output=True,
         text=True,
         check=False,
@@ -78,15 +100,19 @@ def test_every_model_answers_alike_in_a_fresh_process_without_mlbench(published,
     )
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
-    answers = [np.array(json.loads(line)) for line in done.stdout.splitlines()]
+    *lines, served = map(json.loads, done.stdout.splitlines())
+    answers = list(map(np.array, lines))
     for number, arm in enumerate(arms):
         assert answers[2 * number] == pytest.approx(oracle(arm, rows[:1]), abs=1e-4)
         assert answers[2 * number + 1] == pytest.approx(oracle(arm, rows), abs=1e-4)
+    assert answers[7] == pytest.approx(fitted.predict_proba(rows.reshape(3, 64)), abs=1e-4)
+    # as measured: one thread each, whatever the machine has
+    assert served == {"threads": 1, "onnx_threads": 1, "providers": ["CPUExecutionProvider"]}
 
 
 @pytest.mark.e2e
 def test_compiled_forms_answer_alike_in_a_fresh_process(tracker, run_id, artifacts, tmp_path):
-    """An exported program and an OpenVINO model are served by mlbench, with the threads that were measured."""
+    """Half precision, an exported program and an OpenVINO model are served by mlbench, with the threads as measured."""
     import openvino as ov
 
     program, converted = tmp_path / "program", tmp_path / "converted"
@@ -96,7 +122,9 @@ def test_compiled_forms_answer_alike_in_a_fresh_process(tracker, run_id, artifac
     exported = torch.export.export(tiny_nets.tiny_cnn().eval(), (torch.from_numpy(images(2)),), dynamic_shapes=(free,))
     torch.export.save(exported, program / "model.pt2")
     ov.save_model(ov.convert_model(Path(artifacts.onnx.path) / "model.onnx"), converted / "model.xml")
+    half = {**artifacts.torch.meta, "tuning": {"weights": "bfloat16", "autocast": None, "channels_last": True}}
     made = {
+        "half": replace(artifacts.torch, digest="7" * 64, format="torch_tuned", meta=half),
         "program": replace(artifacts.torch, format="pt2", path=str(program), entry="model.pt2", meta={}),
         "fast": replace(artifacts.onnx, format="openvino", path=str(converted), entry="model.xml"),
     }
@@ -109,13 +137,15 @@ def test_compiled_forms_answer_alike_in_a_fresh_process(tracker, run_id, artifac
         locations.append(tracker.client.get_logged_model(record.model_id).artifact_location)
     code = WITHOUT_MLBENCH.replace('sys.modules["mlbench"] = None', "") + "import torch; print(torch.get_num_threads())"
     command = [sys.executable, "-c", code, str(tmp_path / "rows.npy"), *locations]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    code_of_the_model = {**os.environ, "PYTHONPATH": os.pathsep.join((str(Path(__file__).parent), *sys.path))}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=code_of_the_model)
     assert done.returncode == 0, done.stderr
     *answers, threads = map(json.loads, done.stdout.splitlines())
     assert threads == 1
-    for arm, one, three in (("program", answers[0], answers[1]), ("fast", answers[2], answers[3])):
-        assert np.array(one) == pytest.approx(oracle(arm, rows[:1]), abs=1e-3)
-        assert np.array(three) == pytest.approx(oracle(arm, rows), abs=1e-3)
+    for number, arm in enumerate(made):
+        near = 0.05 if arm == "half" else 1e-3
+        assert np.array(answers[2 * number]) == pytest.approx(oracle(arm, rows[:1]), abs=near)
+        assert np.array(answers[2 * number + 1]) == pytest.approx(oracle(arm, rows), abs=near)
 
 
 class TestNeeds:

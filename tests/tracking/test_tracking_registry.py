@@ -1,9 +1,8 @@
-import subprocess
-import sys
 from dataclasses import replace
 
 import mlflow
 import pytest
+from promoting import aliases, promote_at_once, record
 from tiny_nets import images
 from tiny_study import EXAMPLE, REPORTS, arms_of, make_measurement, make_study, onnx_weights
 
@@ -24,16 +23,6 @@ def deliver(tracker, artifacts, outcome="promote", winner=None, **options):
     runs = tracker.open_study(study.name, study.config, study.overrides)
     publish(study, make_measurement(), runs, arms=arms_of(artifacts), example=EXAMPLE, **options, **REPORTS)
     return runs.run_id
-
-
-def aliases(tracker, name="mlbench-tiny"):
-    return {alias: int(version) for alias, version in tracker.client.get_registered_model(name).aliases.items()}
-
-
-def record(tracker, run_id, version=None):
-    """That the study began when the champion was this version."""
-    for key, value in Champion("mlbench-tiny", "champion", version).tags.items():
-        tracker.client.set_tag(run_id, key, value)
 
 
 class TestPromote:
@@ -301,44 +290,9 @@ class TestMoved:
         assert (tags["mlbench.champion"], tags["mlbench.champion.version"]) == ("mlbench-tiny@champion", "1")
 
 
-def test_two_processes_promote_at_once(three, tmp_path):
-    """One champion, one clear refusal, and nothing else left behind."""
+def test_two_processes_promote_at_once(three):
     tracker, (first, second, _) = three
-    for run_id in (first, second):
-        record(tracker, run_id)
-    code = """
-import sys
-from mlbench.config import RegistryConfig, TrackingConfig
-from mlbench.tracking import PromotionRefusedError, connect, promote
-tracker = connect(TrackingConfig(uri=sys.argv[1]))
-print("ready", flush=True)
-sys.stdin.readline()
-try:
-    print(promote(tracker, sys.argv[2], RegistryConfig()).sentence)
-except PromotionRefusedError as error:
-    print("refused:", error)
-"""
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, tracker.location.uri, run_id],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        for run_id in (first, second)
-    ]
-    assert [worker.stdout.readline() for worker in workers] == ["ready\n", "ready\n"]
-    for worker in workers:
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    said = sorted(worker.communicate(timeout=120)[0] for worker in workers)
-    assert said[0].startswith("'mlbench-tiny' version 1 (fast) is now 'champion'")
-    assert said[1].startswith("refused: 'mlbench-tiny': 'champion' was moved since the study")
-    assert "from nothing to version 1 (promoted by the study" in said[1]
-    model = tracker.client.get_registered_model("mlbench-tiny")
-    assert ({alias: int(version) for alias, version in model.aliases.items()}, model.tags) == ({"champion": 1}, {})
-    assert len(tracker.client.search_model_versions("name = 'mlbench-tiny'")) == 1
+    promote_at_once(tracker, first, second)
 
 
 class TestRollback:

@@ -1,13 +1,13 @@
 """One real server on loopback carries the whole way; the rest needs none."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -38,22 +38,12 @@ def free_port():
 
 
 @pytest.fixture(scope="module")
-def address(template_store, tmp_path_factory):
-    """A server on a store of its own, artifacts included."""
-    import shutil
-
+def address(template_store, tmp_path_factory, served):
+    """A server on a store of its own."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copyfile(template_store, folder / "mlflow.db")
-    port = free_port()
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        with server.serving(f"sqlite:///{folder}/mlflow.db", port) as process:
-            os.chdir(before)
-            yield f"http://127.0.0.1:{port}"
-            assert process.poll() is None
-    finally:
-        os.chdir(before)
+    with served(folder, f"sqlite:///{folder}/mlflow.db") as found:
+        yield found
 
 
 @pytest.mark.e2e

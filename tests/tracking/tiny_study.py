@@ -97,6 +97,19 @@ def onnx_weights():
     return generator.normal(size=(64, 3)).astype(np.float32), generator.normal(size=3).astype(np.float32)
 
 
+def sklearn_artifact(folder):
+    """A fitted estimator, and the same as an artifact."""
+    import joblib
+    from sklearn.linear_model import LogisticRegression
+
+    folder.mkdir(parents=True)
+    fitted = LogisticRegression().fit(images(30).reshape(30, 64), np.arange(30) % 3)
+    joblib.dump(fitted, folder / "model.joblib")
+    inputs = (TensorSpec("pixels", "float32", (None, 64)),)
+    meta = {"method": "predict_proba"}
+    return fitted, Artifact("5" * 64, "sklearn", str(folder), "model.joblib", inputs, OUTPUTS, 900, meta=meta)
+
+
 @dataclass(frozen=True)
 class Arms:
     torch: Artifact
