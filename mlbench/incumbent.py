@@ -14,6 +14,7 @@ from mlbench.tracking import OpenStudy, fetch, find_registered
 from mlbench.variants.store import Store
 from mlbench.variants.weights import counted
 from mlbench.workloads import Progress, Workload
+from mlbench.workloads.skeletons import FACTORY as SKELETONS
 
 
 def incumbent(
@@ -63,6 +64,9 @@ def _unfit(artifact: Artifact, workload: Workload) -> str:
         named = ", ".join(f"{name} ({dtype})" for name, dtype in wanted.items())
         return f"it takes {named}, and the workload gives {', '.join(f'{n} ({d})' for n, d in offered.items())}"
     factory = artifact.meta.get("factory")
-    if factory is not None and artifact.format != "pt2" and factory != workload.info.model.get("factory"):
+    own = (workload.info.model.get("factory"), workload.source.meta.get("factory"))
+    if factory is not None and artifact.format != "pt2" and factory not in own:
         return f"it is made by the code {factory}, which is not the workload's own"
+    if factory == SKELETONS and artifact.meta.get("args") != workload.source.meta.get("args"):
+        return "it is made by pickled code, which is not that of the workload's own model"
     return ""

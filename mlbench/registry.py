@@ -98,7 +98,7 @@ _BUILTIN: tuple[Entry, ...] = (
         "model",
         "mlflow",
         "mlbench.tracking.logged_model:LoggedModel",
-        "a model in MLflow by URI (models:/name@alias, runs:/...), of the flavours onnx and sklearn",
+        "a model in MLflow by URI (models:/name@alias, runs:/...): natively where it can be, else through pyfunc",
     ),
     _builtin(
         "dataset",
@@ -180,6 +180,13 @@ _BUILTIN: tuple[Entry, ...] = (
         "delay",
         "mlbench.variants.delay:Delay",
         "adds a true, stated share of work to each call; for self-checks",
+    ),
+    _builtin(
+        "step",
+        "as_pyfunc",
+        "mlbench.variants.as_pyfunc:AsPyfunc",
+        "a workload's MLflow model as it was logged, through pyfunc",
+        ("mlflow",),
     ),
     _builtin(
         "step",
@@ -374,6 +381,13 @@ _BUILTIN: tuple[Entry, ...] = (
         ("sklearn", "joblib"),
     ),
     _builtin("runtime", "onnxruntime", "mlbench.runtimes.onnx_runtime:OnnxRuntime", "ONNX Runtime", ("onnxruntime",)),
+    _builtin(
+        "runtime",
+        "pyfunc",
+        "mlbench.runtimes.pyfunc_runtime:PyfuncRuntime",
+        "MLflow's own wrapper, for models of any flavour; its checks and conversions are timed with the model",
+        ("mlflow",),
+    ),
     _builtin(
         "runtime", "openvino", "mlbench.runtimes.openvino_runtime:OpenVino", "OpenVINO, CPU", ("openvino",), "openvino"
     ),

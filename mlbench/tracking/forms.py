@@ -14,7 +14,6 @@ mlbench        the runtime that measured it: mlbench and that runtime's library
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from mlflow.types.schema import TensorSpec as TensorColumn
 
 from mlbench.errors import MlbenchError
 from mlbench.records import Artifact, RuntimeSettings, TensorSpec, to_dict
+from mlbench.runtimes.kept import torch_settings_kept
 from mlbench.runtimes.loading import open_session
 
 Example = Mapping[str, npt.NDArray[Any]]
@@ -123,7 +123,7 @@ def save_verified(form: Form, content: Content, path: Path) -> Model:
     }
     try:
         with ExitStack() as stack:
-            stack.enter_context(_torch_settings_kept())
+            stack.enter_context(torch_settings_kept())
             if content.artifact.format == "torchscript":
                 stack.enter_context(_native_warnings_away())
             form.save(content, path, options)
@@ -302,22 +302,6 @@ def _require_close(mine: npt.NDArray[Any], theirs: npt.NDArray[Any], count: int)
 
 def _as_input(batch: Example) -> Any:
     return next(iter(batch.values())) if len(batch) == 1 else dict(batch)
-
-
-@contextmanager
-def _torch_settings_kept() -> Iterator[None]:
-    """Sessions set the threads of the process that opens them; in a notebook that is the user's own process."""
-    if "torch" not in sys.modules:
-        yield
-        return
-    import torch
-
-    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_float32_matmul_precision(precision)
 
 
 @contextmanager

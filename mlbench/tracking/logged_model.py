@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import mlflow.sklearn
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
@@ -16,6 +17,8 @@ from mlbench.config import ModelConfig
 from mlbench.errors import InputError
 from mlbench.records import Artifact
 from mlbench.tracking.calls import first_line, quiet
+from mlbench.tracking.logged_pyfunc import pyfunc_model, with_directory
+from mlbench.tracking.logged_torch import torch_model
 from mlbench.workloads import Data, Progress
 from mlbench.workloads.onnx_file import OnnxFile
 from mlbench.workloads.options import parse, problems
@@ -24,11 +27,13 @@ from mlbench.workloads.torch_factory import ArtifactStore
 
 _WHERE = "workload.model"
 _SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/", "file:/", "s3://", "gs://", "http://", "https://")
+_PYFUNC = "python_function"
+_SKOPS = "skops"
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedOptions:
-    """Which output of an ONNX model the task reads: its name; None is the first."""
+    """Which output the task reads, of an ONNX model or through pyfunc: its name; None is the first."""
 
     output: str | None = None
 
@@ -36,8 +41,9 @@ class LoggedOptions:
 class LoggedModel:
     """``path`` is a URI that MLflow understands: ``models:/name@alias``, ``models:/name/3``, ``runs:/<id>/model``.
 
-    It is downloaded from the study's tracking store and served natively, as what it is: the flavours ``onnx`` and
-    ``sklearn``. A scikit-learn model is a pickle and takes ``trust: true``.
+    It is downloaded from the study's tracking store and served natively, as what it is, where it has one of the
+    flavours ``onnx``, ``sklearn`` and ``pytorch``; otherwise through pyfunc. What runs code when it is loaded takes
+    ``trust: true``.
     """
 
     format: str | None = None  # known when the model is there
@@ -70,15 +76,42 @@ class LoggedModel:
         with tempfile.TemporaryDirectory(prefix="mlbench-model-") as folder:
             place = _downloaded(config.path, folder)
             flavors = _flavors(place, config.path)
-            if "onnx" in flavors:
-                plain = replace(config, path=str(place / flavors["onnx"]["data"]), options={"output": options.output})
-                return OnnxFile().build(plain, data, store, progress)
-            if "sklearn" in flavors:
-                return _estimator(config, place / flavors["sklearn"]["pickled_model"], data, store, progress)
-        served = ", ".join(sorted(set(flavors) - {"python_function"})) or "python_function alone"
-        raise InputError(
-            f"{_WHERE}.path: {config.path} has the flavours {served}; those served here are onnx and sklearn"
-        )
+            if not set(flavors) & {*_NATIVE, _PYFUNC}:
+                raise InputError(
+                    f"{_WHERE}.path: {config.path} has the flavours {', '.join(sorted(flavors)) or 'none'}; what is "
+                    f"served here are {', '.join(_NATIVE)}, and {_PYFUNC} for all others"
+                )
+            native = next((name for name in _NATIVE if name in flavors), None)
+            if native is None:
+                return pyfunc_model(config, options.output, place, data, store, progress)
+            if options.output is not None and native != "onnx":
+                raise InputError(f"{_WHERE}.options.output: a model of the flavour {native} has no named outputs")
+            made = _native(native, config, options, place, flavors[native], data, store, progress)
+            if not config.trust or _PYFUNC not in flavors:
+                return made
+            return with_directory(made, options.output, place, data, store, progress)
+
+
+_NATIVE = ("onnx", "sklearn", "pytorch")
+
+
+def _native(
+    name: str,
+    config: ModelConfig,
+    options: LoggedOptions,
+    place: Path,
+    flavor: Mapping[str, Any],
+    data: Data,
+    store: ArtifactStore,
+    progress: Progress,
+) -> Artifact:
+    """The model as what it is, without MLflow's wrapper."""
+    if name == "onnx":
+        plain = replace(config, path=str(place / flavor["data"]), options={"output": options.output})
+        return OnnxFile().build(plain, data, store, progress)
+    if name == "pytorch":
+        return torch_model(config, place, flavor, data, store, progress)
+    return _estimator(config, place, flavor, data, store, progress)
 
 
 def _downloaded(uri: str, folder: str) -> Path:
@@ -97,10 +130,35 @@ def _flavors(place: Path, uri: str) -> Mapping[str, Any]:
     return flavors
 
 
-def _estimator(config: ModelConfig, path: Path, data: Data, store: ArtifactStore, progress: Progress) -> Artifact:
-    if not config.trust:
-        raise InputError(
-            f"{_WHERE}.path: {config.path} is a scikit-learn model, so a pickle, and reading one runs whatever code is "
-            f"in it; if you know where it is from, say {_WHERE}.trust=true"
-        )
-    return SklearnFactory().build(replace(config, path=None, options={}, weights=str(path)), data, store, progress)
+def _estimator(
+    config: ModelConfig, place: Path, flavor: Mapping[str, Any], data: Data, store: ArtifactStore, progress: Progress
+) -> Artifact:
+    if flavor.get("serialization_format") != _SKOPS:
+        if not config.trust:
+            raise InputError(
+                f"{_WHERE}.path: {config.path} is a scikit-learn model, so a pickle, and reading one runs whatever "
+                f"code is in it; if you know where it is from, say {_WHERE}.trust=true"
+            )
+        return _fitted(config, place / flavor["pickled_model"], data, store, progress)
+    with tempfile.TemporaryDirectory(prefix="mlbench-model-") as folder:
+        # skops makes known types only, so this takes no trust
+        return _fitted(config, _from_skops(config, place, Path(folder)), data, store, progress)
+
+
+def _fitted(config: ModelConfig, path: Path, data: Data, store: ArtifactStore, progress: Progress) -> Artifact:
+    plain = replace(config, path=None, options={}, weights=str(path), trust=True)
+    return SklearnFactory().build(plain, data, store, progress)
+
+
+def _from_skops(config: ModelConfig, place: Path, folder: Path) -> Path:
+    """The estimator as joblib writes it, which is how mlbench keeps every other one."""
+    import joblib
+
+    try:
+        with quiet():
+            estimator = mlflow.sklearn.load_model(str(place))
+    except Exception as error:  # skops and MLflow refuse in their own ways
+        raise InputError(f"{_WHERE}.path: {config.path} cannot be loaded: {first_line(error)}") from error
+    path = folder / "estimator.joblib"
+    joblib.dump(estimator, path)
+    return path

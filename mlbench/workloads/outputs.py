@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from mlbench.records import TensorSpec
+import numpy as np
+
+from mlbench.errors import InputError, WorkerError
+from mlbench.records import Artifact, RuntimeSettings, TensorSpec
 from mlbench.registry import load
 from mlbench.workloads import Data
 
+_WHERE = "workload.model"
+_PROBE_ROWS = 2
 _NAMES = {"number": "prediction", "embedding": "embedding"}
 
 
@@ -39,3 +45,39 @@ def misfit(shape: Sequence[int], rows: int, data: Data) -> str | None:
         fits = list(shape) in ([rows, 2], [rows, 1], [rows])
         return None if fits else f"{gives}two classes need [{rows}, 2] or [{rows}, 1]"
     return None if list(shape) == [rows, classes] else f"{gives}{classes} classes need [{rows}, {classes}]"
+
+
+def fitted(artifact: Artifact, data: Data) -> Artifact:
+    """The artifact with its outputs, as its own runtime gives them for the first validation items.
+
+    Args:
+        artifact: Files in their place, with inputs.
+        data: What the task is, and the items.
+
+    Raises:
+        InputError: The runtime cannot load it, it fails on the data, or its first output does not fit the task.
+    """
+    from mlbench.runtimes.kept import torch_settings_kept
+    from mlbench.runtimes.loading import open_session, runtime_for
+
+    settings = RuntimeSettings()
+    batch = {
+        spec.name: np.ascontiguousarray(data.validation.inputs[spec.name][:_PROBE_ROWS]) for spec in artifact.inputs
+    }
+    try:
+        runtime_for(artifact.format, settings).import_library()
+        with torch_settings_kept():
+            session = open_session(artifact, settings)
+            results = session.outputs(session.run(session.prepare(batch)))
+    except WorkerError as error:
+        raise InputError(f"{_WHERE}: {error}") from error
+    except Exception as error:  # a model may raise what it likes
+        shapes = ", ".join(f"{name} {array.dtype} {list(array.shape[1:])}" for name, array in batch.items())
+        reason = next(iter(str(error).strip().splitlines()), "")
+        raise InputError(
+            f"{_WHERE}: the model fails on the data ({shapes}): {type(error).__name__}: {reason}"
+        ) from error
+    unfit = misfit(results[0].shape, _PROBE_ROWS, data)
+    if unfit is not None:
+        raise InputError(f"{_WHERE}: {unfit}")
+    return replace(artifact, outputs=specs([(item.dtype.name, item.shape) for item in results], data.train.task))

@@ -1,17 +1,27 @@
 """Models in MLflow as workloads: by alias out of a registry, by folder, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import mlflow
+import mlflow.pyfunc
+import mlflow.pytorch
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
+import torch
+from mlflow.models import ModelSignature
+from mlflow.types.schema import ColSpec, Schema, TensorSpec
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LogisticRegression
+from tiny_torch import Tiny
 
 from mlbench.config import DataConfig, ModelConfig, WorkloadConfig
-from mlbench.errors import InputError
-from mlbench.records import RuntimeSettings
+from mlbench.errors import BuildError, InputError
+from mlbench.records import Recipe, RuntimeSettings, StepSpec
 from mlbench.runtimes.loading import answers
+from mlbench.variants.build import build
 from mlbench.variants.store import Store
 from mlbench.workloads.prepare import check, prepare
 
@@ -66,7 +76,7 @@ def test_a_scikit_learn_model_takes_trust(ready, tmp_path):
     from sklearn.datasets import load_iris
 
     fitted = LogisticRegression(max_iter=500).fit(*load_iris(return_X_y=True))
-    mlflow.sklearn.save_model(fitted, tmp_path / "fitted", serialization_format="cloudpickle")
+    mlflow.sklearn.save_model(fitted, tmp_path / "fitted", serialization_format="cloudpickle", pip_requirements=[])
     uri = (tmp_path / "fitted").as_uri()
     assert "say workload.model.trust=true" in refusal(ready, workload(uri))
     found = ready(workload(uri, trust=True))
@@ -75,13 +85,159 @@ def test_a_scikit_learn_model_takes_trust(ready, tmp_path):
     np.testing.assert_allclose(outputs, fitted.predict_proba(found.data.test.inputs["features"]), rtol=1e-6)
 
 
+def test_a_scikit_learn_model_as_skops_takes_none(ready, tmp_path):
+    import mlflow.sklearn
+    from sklearn.datasets import load_iris
+
+    fitted = LogisticRegression(max_iter=500).fit(*load_iris(return_X_y=True))
+    mlflow.sklearn.save_model(fitted, tmp_path / "fitted", serialization_format="skops", pip_requirements=[])
+    found = ready(workload((tmp_path / "fitted").as_uri()))
+    outputs = answers(found.source, RuntimeSettings(), found.data.test.inputs)
+    np.testing.assert_allclose(outputs, fitted.predict_proba(found.data.test.inputs["features"]), rtol=1e-6)
+    recipe = Recipe("wrapped", (StepSpec("as_pyfunc"),))
+    with pytest.raises(BuildError, match=r"say workload\.model\.trust=true"):
+        build(recipe, found, Store(tmp_path / "built"), lambda text: None)
+
+
+def test_native_against_pyfunc(ready, tmp_path):
+    """The wrapper answers with the method of the native arm, which was not the one that was logged."""
+    import mlflow.sklearn
+    from mlflow.models import infer_signature
+    from sklearn.datasets import load_iris
+
+    table, labels = load_iris(return_X_y=True, as_frame=True)
+    fitted = LogisticRegression(max_iter=500).fit(table.to_numpy(), labels)
+    mlflow.sklearn.save_model(
+        fitted,
+        tmp_path / "fitted",
+        serialization_format="cloudpickle",
+        signature=infer_signature(table),
+        pip_requirements=[],
+    )
+    found, store = ready(workload((tmp_path / "fitted").as_uri(), trust=True)), Store(tmp_path / "built")
+    recipe = Recipe("wrapped", (StepSpec("as_pyfunc"),))
+    made = build(recipe, found, store, lambda text: None)
+    assert made.format == "pyfunc"
+    changed = made.steps[-1].changed
+    assert (changed["method_as_logged"], changed["method"], changed["flavor"]) == (
+        "predict",
+        "predict_proba",
+        "sklearn",
+    )
+    np.testing.assert_allclose(
+        answers(made, RuntimeSettings(), found.data.test.inputs),
+        answers(found.source, RuntimeSettings(), found.data.test.inputs),
+        atol=1e-6,
+    )
+    later = Recipe("later", (StepSpec("delay", {"percent": 5}), StepSpec("as_pyfunc")))
+    with pytest.raises(BuildError, match="comes before every other step"):
+        build(later, found, store, lambda text: None)
+
+
+class Shares(mlflow.pyfunc.PythonModel):
+    """Scores of a model of no known kind, as a table of pandas."""
+
+    def predict(self, context, model_input: pd.DataFrame, params=None):
+        values = model_input.to_numpy()[:, :3] + 1
+        return pd.DataFrame({"kind": ["x"] * len(values), "score": values[:, 0]})
+
+
+class Labels(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input: np.ndarray, params=None):
+        return np.zeros(len(model_input), np.int64)
+
+
+class Scores(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input: np.ndarray, params=None):
+        return {"other": model_input, "scores": model_input[:, :3] * 2}
+
+
+def save(model, path, **signature):
+    mlflow.pyfunc.save_model(path, python_model=model, pip_requirements=[], **signature)
+    return path.as_uri()
+
+
+def test_any_other_model_goes_through_pyfunc(ready, tmp_path):
+    uri = save(Scores(), tmp_path / "scores")
+    assert "loading it runs whatever code is in the model" in refusal(ready, workload(uri))
+    assert "gives text or objects" not in refusal(ready, workload(uri, trust=True))  # the first output is no score
+    found = ready(workload(uri, trust=True, options={"output": "scores"}))
+    assert found.source.format == "pyfunc"
+    outputs = answers(found.source, RuntimeSettings(), found.data.test.inputs)
+    np.testing.assert_array_equal(outputs, found.data.test.inputs["features"][:, :3] * 2)
+    assert "has no output 'nope'" in refusal(ready, workload(uri, trust=True, options={"output": "nope"}))
+
+
+def test_labels_are_no_scores(ready, tmp_path):
+    uri = save(Labels(), tmp_path / "labels")
+    assert "pyfunc_predict_fn='predict_proba'" in refusal(ready, workload(uri, trust=True))
+
+
+def test_a_number_in_a_table_is_named(ready, tmp_path):
+    columns = [ColSpec("double", f"column {number}") for number in range(10)]
+    uri = save(Shares(), tmp_path / "shares", signature=ModelSignature(Schema(columns)))
+    config = WorkloadConfig(
+        "own",
+        ModelConfig("mlflow", path=uri, trust=True, options={"output": "score"}),
+        DataConfig("sklearn", {"name": "diabetes"}),
+        "regression",
+    )
+    found = ready(config)
+    assert [spec.name for spec in found.source.outputs] == ["prediction"]
+    assert "answers with text or objects" in refusal(ready, replace(config, model=replace(config.model, options={})))
+
+
+def test_an_exported_program_takes_no_trust(ready, tmp_path):
+    module = Tiny().eval()
+    example = np.ones((2, 4), np.float32)
+    signature = ModelSignature(Schema([TensorSpec(np.dtype("float32"), (-1, 4))]))
+    mlflow.pytorch.save_model(
+        module,
+        tmp_path / "m",
+        serialization_format="pt2",
+        input_example=example,
+        signature=signature,
+        pip_requirements=[],
+    )
+    found = ready(workload((tmp_path / "m").as_uri()))
+    assert found.source.format == "pt2"
+    same(found, module)
+
+
+def test_torchscript_takes_no_trust(ready, tmp_path):
+    module = Tiny().eval()
+    script = torch.jit.trace(module, torch.ones(2, 4))
+    mlflow.pytorch.save_model(script, tmp_path / "m", serialization_format="pickle", pip_requirements=[])
+    found = ready(workload((tmp_path / "m").as_uri()))
+    assert found.source.format == "torchscript"
+    same(found, module)
+
+
+def test_a_pickled_module_takes_trust_and_every_step_for_modules(ready, tmp_path):
+    module = Tiny().eval()
+    mlflow.pytorch.save_model(module, tmp_path / "m", serialization_format="pickle", pip_requirements=[])
+    uri = (tmp_path / "m").as_uri()
+    assert "is a pickled PyTorch module" in refusal(ready, workload(uri))
+    found = ready(workload(uri, trust=True))
+    assert found.source.format == "torch_module"
+    same(found, module)
+    pruned = Recipe("pruned", (StepSpec("prune_unstructured", {"ratio": 0.5}), StepSpec("as_pyfunc")))
+    with pytest.raises(BuildError, match="comes before every other step"):  # the pruning itself was no trouble
+        build(pruned, found, Store(tmp_path / "built"), lambda text: None)
+
+
+def same(found, module):
+    inputs = found.data.test.inputs["features"]
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(inputs)).numpy()
+    np.testing.assert_allclose(answers(found.source, RuntimeSettings(), {"features": inputs}), expected, rtol=1e-5)
+
+
 def test_a_flavour_that_is_not_served(ready, tmp_path):
     folder = tmp_path / "odd"
     folder.mkdir()
-    Path(folder / "MLmodel").write_text("flavors: {python_function: {loader_module: x}, catboost: {data: m.cb}}\n")
-    assert "has the flavours catboost; those served here are onnx and sklearn" in refusal(
-        ready, workload(folder.as_uri())
-    )
+    Path(folder / "MLmodel").write_text("flavors: {spark: {data: m}}\n")
+    assert "has the flavours spark; what is served here are onnx" in refusal(ready, workload(folder.as_uri()))
     onnx.save(linear(), tmp_path / "m.onnx")
     assert "is no MLflow model" in refusal(ready, workload((tmp_path / "m.onnx").as_uri()))
 
@@ -91,3 +247,20 @@ def test_what_is_wrong_before_anything_is_downloaded():
     assert "'flowers' is no URI of a model" in check(workload("flowers"))[0]
     assert "workload.model.factory is for other sources" in check(workload("models:/a/1", factory="a:b"))[0]
     assert check(workload("models:/a/1")) == []
+
+
+def test_columns_of_one_table_must_stand_in_the_signatures_order(ready, tmp_path):
+    columns = [ColSpec("double", name) for name in ("b", "a")]
+    uri = save(Shares(), tmp_path / "m", signature=ModelSignature(Schema(columns)))
+    (tmp_path / "t.csv").write_text("a,b,label\n" + "".join(f"{row},{row / 2},{row}\n" for row in range(40)))
+    config = WorkloadConfig(
+        "own",
+        ModelConfig("mlflow", path=uri, trust=True, options={"output": "score"}),
+        DataConfig("csv", {"path": str(tmp_path / "t.csv")}),
+        "regression",
+    )
+    assert "takes the columns b, a, and the data has them in another order" in refusal(ready, config)
+    named = replace(config, data=replace(config.data, options={**config.data.options, "inputs": ["a", "b"]}))
+    found = ready(named)
+    inputs = found.data.test.inputs
+    np.testing.assert_allclose(answers(found.source, RuntimeSettings(), inputs), inputs["b"].reshape(-1) + 1)

@@ -397,7 +397,7 @@ class TestProof:
 
     def test_without_torch_there_is_nothing_to_keep(self, monkeypatch):
         monkeypatch.delitem(sys.modules, "torch")
-        with forms._torch_settings_kept():
+        with forms.torch_settings_kept():
             assert "torch" not in sys.modules
 
 

@@ -22,7 +22,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 FILES = sorted((Path(__file__).resolve().parents[2] / "conf" / "variants").glob("*.yaml"))
 # these take long; test_compile_torch.py, test_quantize_torchao.py and test_prune_iterative.py have their steps
 SLOW = ("pruned_iterative", "torch_compiled", "torch_tuned", "torch_aot", "torchao_int8", "torch_pt2e_int8")
-OTHERS = {"sklearn_onnx": "sklearn"}  # recipes for another kind of model, which have tests of their own
+OTHERS = {
+    "sklearn_onnx": "sklearn",
+    "as_pyfunc": "onnx",
+}  # recipes for another kind of model, which have tests of their own
 NAMES = [path.stem for path in FILES if path.stem not in SLOW and path.stem not in OTHERS]
 FLIPS = 0.02  # share of the 719 test images whose class may change
 
