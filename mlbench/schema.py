@@ -204,9 +204,17 @@ def _no_key(parent: Sequence[str | int], name: str, annotation: Any, whole: Sequ
 
 def problems(error: ValidationError, root: Any = StudyConfig, prefix: Sequence[str | int] = ()) -> list[str]:
     """One plain sentence for each thing that pydantic found wrong."""
+    found = error.errors()
     return [
-        _sentence(item["type"], item["loc"], item.get("input"), item["msg"], root, prefix) for item in error.errors()
+        _sentence(item["type"], item["loc"], item.get("input"), item["msg"], root, prefix)
+        for item in found
+        # a list whose items are wrong is also "too short" for pydantic, which does not count them
+        if not (item["type"] == "too_short" and any(_inside(other["loc"], item["loc"]) for other in found))
     ]
+
+
+def _inside(path: Sequence[str | int], outer: Sequence[str | int]) -> bool:
+    return len(path) > len(outer) and tuple(path[: len(outer)]) == tuple(outer)
 
 
 def _sentence(

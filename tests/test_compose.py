@@ -152,6 +152,15 @@ def test_an_override_that_hydra_alone_refuses_is_named() -> None:
     assert any("workload" in sentence for sentence in found)
 
 
+def test_a_list_is_empty_or_its_items_are_wrong_and_not_both() -> None:
+    assert problems("scenario.batch_sizes=[0]") == [
+        "scenario.batch_sizes[0]: 0 is not a whole number of at least 1",
+    ]
+    assert problems("scenario.batch_sizes=[]") == [
+        "scenario.batch_sizes: [] is not a list of whole numbers of at least 1 (not empty)",
+    ]
+
+
 def test_what_hydra_alone_refuses_is_told_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.overrides, "check_value", lambda *_: None)
     assert problems("seed=3", "~nothing", "protocol.trails=3") == [
