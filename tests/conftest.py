@@ -16,6 +16,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for folder in ("measurement", "probes", "shared"):  # what is in them is used by several test folders
     sys.path.insert(0, str(Path(__file__).parent / folder))
 
+_TRACED = "COVERAGE_PROCESS_CONFIG"  # what coverage leaves in the environment, so that other processes are counted too
+_TRACING = pytest.StashKey[str | None]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Of the processes that tests start, workers are counted, in their own tests: coverage doubles a program's time."""
+    tracing = item.session.stash.setdefault(_TRACING, os.environ.get(_TRACED))
+    os.environ.pop(_TRACED, None)
+    if tracing is not None and "measurement" in item.path.parts:
+        os.environ[_TRACED] = tracing
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_machine_lock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -1,11 +1,12 @@
 """A user's working directory with a store of its own, and settings for studies that are over soon."""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from caches import environment, share_artifacts
+from caches import share_artifacts
 
 from mlbench.config import TrackingConfig
 from mlbench.tracking import Tracker, connect
@@ -32,7 +33,7 @@ class Desk:
         return f"sqlite:///{self.folder / 'mlflow.db'}"
 
     def environment(self) -> dict[str, str]:
-        return environment(MLFLOW_TRACKING_URI=self.uri, MLBENCH_CACHE_DIR=str(self.folder / "cache"))
+        return {**os.environ, "MLFLOW_TRACKING_URI": self.uri, "MLBENCH_CACHE_DIR": str(self.folder / "cache")}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         share_artifacts(self.folder / "cache")

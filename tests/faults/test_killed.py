@@ -1,6 +1,7 @@
 """kill -9 in mid-study, then the next start, then --resume: the same plan, and nothing measured twice or lost."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from caches import environment, share_artifacts
+from caches import share_artifacts
 from tiny import TINY
 
 from mlbench import cli
@@ -50,7 +51,11 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
     with subprocess.Popen(
         [sys.executable, "-m", "mlbench", "run", "name=killed", *TINY],
         cwd=folder,
-        env=environment(MLFLOW_TRACKING_URI=f"sqlite:///{folder}/mlflow.db", MLBENCH_CACHE_DIR=str(folder / "cache")),
+        env={
+            **os.environ,
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+            "MLBENCH_CACHE_DIR": str(folder / "cache"),
+        },
         stderr=subprocess.PIPE,
         text=True,
     ) as process:

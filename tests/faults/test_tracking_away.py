@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from caches import environment, share_artifacts
+from caches import share_artifacts
 from proxy import Proxy
 from tiny import TINY
 
@@ -66,7 +66,7 @@ def away(proxy: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Away:
     with subprocess.Popen(
         [sys.executable, "-m", "mlbench", "run", *TINY, "tracking.attempts=2"],
         cwd=folder,
-        env=environment(MLFLOW_TRACKING_URI=proxy.uri, MLBENCH_CACHE_DIR=str(cache)),
+        env={**os.environ, "MLFLOW_TRACKING_URI": proxy.uri, "MLBENCH_CACHE_DIR": str(cache)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,4 +1,4 @@
-"""What tests that drive the program share: its environment, and caches in which one finds what another has built."""
+"""Artifact caches of tests that drive the program: what one has built the others find."""
 
 from __future__ import annotations
 
@@ -13,8 +13,3 @@ def share_artifacts(cache: Path) -> None:
     cache.mkdir(mode=0o700, exist_ok=True)
     if not (cache / "artifacts").exists():
         (cache / "artifacts").symlink_to(shared, target_is_directory=True)
-
-
-def environment(**own: str) -> dict[str, str]:
-    """This one and ``own``, without coverage, which doubles a program's time; other tests count its lines."""
-    return {**{key: value for key, value in os.environ.items() if not key.startswith("COV")}, **own}
