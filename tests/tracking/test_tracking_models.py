@@ -122,7 +122,7 @@ def test_compiled_forms_answer_alike_in_a_fresh_process(tracker, run_id, artifac
     exported = torch.export.export(tiny_nets.tiny_cnn().eval(), (torch.from_numpy(images(2)),), dynamic_shapes=(free,))
     torch.export.save(exported, program / "model.pt2")
     ov.save_model(ov.convert_model(Path(artifacts.onnx.path) / "model.onnx"), converted / "model.xml")
-    half = {**artifacts.torch.meta, "tuning": {"weights": "bfloat16", "autocast": None, "channels_last": True}}
+    half = {**artifacts.torch.meta, "tuning": {"weights": "float32", "autocast": "bfloat16", "channels_last": True}}
     made = {
         "half": replace(artifacts.torch, digest="7" * 64, format="torch_tuned", meta=half),
         "program": replace(artifacts.torch, format="pt2", path=str(program), entry="model.pt2", meta={}),
