@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +19,19 @@ from onnx import TensorProto, helper, numpy_helper
 from mlbench.config import ProtocolConfig, ScenarioConfig
 from mlbench.measurement.alone import disturbance
 from mlbench.measurement.plan import make_plan
-from mlbench.records import Arm, Artifact, Measurement, RuntimeSettings, TensorSpec, Turn, WorkerReport
+from mlbench.records import (
+    Arm,
+    ArmResult,
+    Artifact,
+    Estimate,
+    Measurement,
+    Recipe,
+    RuntimeSettings,
+    TensorSpec,
+    Turn,
+    Verdict,
+    WorkerReport,
+)
 from mlbench.registry import entries
 from mlbench.runtimes.torch_module import WEIGHTS, save_module
 from mlbench.statistics import compare
@@ -27,7 +40,9 @@ from mlbench.workloads.nets import digits_cnn
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import figures  # noqa: E402
 import long_runs  # noqa: E402
+import openvino_agreement  # noqa: E402
 import overhead  # noqa: E402
 import peer  # noqa: E402
 import probes  # noqa: E402
@@ -91,10 +106,12 @@ def test_every_script_that_reports_is_described_and_has_a_place_for_its_report()
     reports = {path.stem for path in BENCHMARKS.glob("*.py") if "finish(" in path.read_text()} - {"shared"}
     assert {"overhead", "long_runs", "probes"} <= reports
     text = (BENCHMARKS / "README.md").read_text()
+    several = {"figures": [f"figures_{workload}" for workload in figures.WORKLOADS]}
     for name in reports:
-        assert f'finish("{name}"' in (BENCHMARKS / f"{name}.py").read_text()
         assert f"| `{name}.py` |" in text
-        assert text.index(f"<!-- {name}: begin -->") < text.index(f"<!-- {name}: end -->")
+        assert re.search(rf'finish\(f?"{name}["_]', (BENCHMARKS / f"{name}.py").read_text())
+        for kept in several.get(name, [name]):
+            assert text.index(f"<!-- {kept}: begin -->") < text.index(f"<!-- {kept}: end -->")
 
 
 def test_two_things_that_should_be_the_same_are_told_in_words() -> None:
@@ -264,3 +281,118 @@ def test_every_way_makes_the_same_number_of_timed_calls() -> None:
     experiment.run(1)
     assert all(protocol.rounds * protocol.calls == 100 for _, protocol in experiment.asked)
     assert sorted(names for names, _ in experiment.asked) == [("a",), ("a", "b"), ("a", "b"), ("b",)]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# figures
+
+
+def result(name: str, one: float, many: float, delta: float = 0.0, call: str = "faster", **more: Any) -> ArmResult:
+    """An arm with speed-ups of 2 % half width, and an accuracy that is known to half a point."""
+    metrics = {
+        figures.AT_ONE: Estimate(one, one * 0.98, one * 1.02),
+        figures.AT_LARGEST: Estimate(many, many * 0.98, many * 1.02),
+        figures.ACCURACY: Estimate(delta, delta - 0.005, delta + 0.005),
+        "agreement/flip_rate": Estimate(0.0),
+    }
+    verdicts = {metric: Verdict(metric, call, None) for metric in (figures.P50, figures.THROUGHPUT)}  # type: ignore[arg-type]
+    return ArmResult(name, "variant", Recipe(name), metrics=metrics, verdicts=verdicts, **more)
+
+
+def concluded(*variants: ArmResult) -> Any:
+    own = {figures.P50: Estimate(2.0), figures.THROUGHPUT: Estimate(900.0), "quality/accuracy": Estimate(0.95)}
+    baseline = ArmResult("baseline", "baseline", Recipe("baseline"), metrics=own)
+    return SimpleNamespace(
+        arms=(baseline, *variants),
+        baseline=baseline,
+        arm={item.name: item for item in variants}.get,
+        plan=SimpleNamespace(headline=1, largest=32, trials=6),
+        noise=SimpleNamespace(level="quiet"),
+        workload=SimpleNamespace(data=SimpleNamespace(rows={"test": 719})),
+    )
+
+
+def met(workload: str, *variants: ArmResult, seconds: float = 100.0, peak_mib: float = 2048.0) -> list[bool | None]:
+    building = SimpleNamespace(seconds=seconds, peak_mib=peak_mib)
+    answers = figures.WORKLOADS[workload].ask(concluded(*variants), building)  # type: ignore[arg-type]
+    return [answer.met for answer in answers]
+
+
+def test_the_fastest_arm_counts_only_if_it_keeps_the_accuracy() -> None:
+    quick, sound = result("openvino_int8", 8.0, 9.0, delta=-0.02), result("onnx_int8_dynamic", 5.0, 6.5)
+    assert met("intent", quick, sound) == [True, True, True, True]
+    assert met("intent", quick) == [True, False, True, True]
+    assert met("intent", result("a", 5.0, 6.05)) == [True, None, True, True]  # 5.93 to 6.17
+    assert met("efficientnet", result("a", 9.0, 12.0, delta=-0.05)) == [True, True]
+
+
+def test_building_is_held_to_time_and_memory_and_to_all_variants() -> None:
+    gone = ArmResult("torch_aot", "variant", Recipe("torch_aot"), status="failed", failure="no compiler")
+    assert met("intent", result("a", 7.0, 7.0), gone, seconds=181.0, peak_mib=7000.0) == [False, True, False, False]
+
+
+def test_pruning_is_held_to_both_batch_sizes_and_zeros_to_no_gain() -> None:
+    zeros = result("pruned_unstructured", 1.0, 1.0, call="equivalent")
+    assert met("digits", result("pruned", 2.0, 3.0), zeros, result("torch_int8", 1, 2)) == [True, True, True, True]
+    assert met("digits", result("pruned", 2.0, 1.2), zeros) == [True, False, True, False]
+    assert met("digits", replace(zeros, name="pruned", verdicts={}), replace(zeros, verdicts={}))[1:3] == [False, None]
+    assert met("digits", result("pruned_unstructured", 2.0, 1.0))[2] is False
+
+
+def test_a_forest_is_held_to_identical_labels() -> None:
+    same = result("sklearn_onnx", 30.0, 5.0)
+    one = replace(same, metrics={**same.metrics, "agreement/flip_rate": Estimate(1 / 719)})
+    assert (met("tabular", same), met("tabular", one)) == ([True, True, True], [True, True, False])
+
+
+def test_the_table_has_every_arm_and_why_one_is_missing() -> None:
+    gone = ArmResult("torch_aot", "variant", Recipe("torch_aot"), status="failed", failure="no compiler")
+    building: Any = SimpleNamespace(seconds=100.0, peak_mib=2048.0)
+    said = figures.report(figures.WORKLOADS["intent"], concluded(result("a", 7.0, 7.5, -0.001), gone), building)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("|")]
+    assert {len(row) for row in rows} == {8, 3}
+    assert rows[3][:5] == ["a", "7.00 x (6.86 to 7.14)", "faster", "7.50 x (7.35 to 7.65)", "faster"]
+    assert rows[3][5:7] == ["-0.10 (-0.60 to +0.40)", "0.00 %"]
+    assert rows[4][:2] == ["torch_aot", "failed: no compiler"]
+    assert rows[-1][1:] == ["2.0 GiB", "yes"]
+
+
+def test_building_is_watched_while_it_lasts_and_no_longer() -> None:
+    with figures.Building() as building:
+        building.phase("Preparing the workload")
+        assert building.seconds == 0
+        building.phase("Building onnx_fp32 (2 of 2)")
+        while not building.peak_mib:  # read every tenth of a second
+            building.step("busy")
+        building.phase("Measuring")
+        seconds = building.seconds
+    assert building.seconds == seconds > 0
+    assert building.peak_mib > 20
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# openvino_agreement
+
+
+def test_openvino_agreement_runs_and_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    openvino = pytest.importorskip("openvino")
+    source = graph("openvino_fp32", tmp_path / "linear.onnx")
+    openvino.save_model(openvino.Core().read_model(tmp_path / "linear.onnx"), tmp_path / "linear.xml")
+    arm = replace(source, artifact=replace(source.artifact, format="openvino", entry="linear.xml"))
+    monkeypatch.setattr(openvino_agreement, "arms", lambda _overrides: (workload(), [source, arm]))
+    openvino_agreement.main(["--trials", "1", "--rounds", "2", "--calls", "3", "--warmup-seconds", "0"])
+    said = capsys.readouterr().out
+    assert "static shapes image [20, 1, 8, 8], one stream, one thread, f32" in said  # as many items as there are
+    (row,) = (line for line in said.splitlines() if line.startswith("| openvino_fp32 |"))
+    assert "one trial: no interval" in row
+    assert "not asked: a call takes less than 1 ms" in row
+    assert "benchmark_app takes PERFORMANCE_HINT" in said
+    assert "NUM_STREAMS not told" not in said
+
+
+def test_what_benchmark_app_has_in_force_is_read_from_its_log() -> None:
+    log = "[ INFO ]   NUM_STREAMS: 2\n[ INFO ] Device: CPU\n[ INFO ]   INFERENCE_PRECISION_HINT: <Type: 'bfloat16'>\n"
+    found = {"NUM_STREAMS": "2", "INFERENCE_PRECISION_HINT": "<Type: 'bfloat16'>"}
+    assert openvino_agreement.in_force(log) == found
