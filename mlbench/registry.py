@@ -303,7 +303,7 @@ _BUILTIN: tuple[Entry, ...] = (
         "step",
         "fuse_onnx",
         "mlbench.variants.optimize_onnx:FuseOnnx",
-        "transformer fusions: attention, layer normalization, GELU (optimum O1 to O3)",
+        "transformer fusions: attention, layer normalization, GELU (optimum O1 to O4)",
         ("onnx", "onnxruntime", "optimum.onnxruntime"),
     ),
     _builtin(

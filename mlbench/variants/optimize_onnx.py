@@ -17,6 +17,8 @@ from mlbench.variants.onnx_files import FILE, gained, operators, outputs_of, sou
 
 _LOGGERS = ("onnxruntime", "onnx", "onnxslim", "optimum", "transformers", "torch", "torchao", "root")
 
+_GPU = "CUDAExecutionProvider"
+
 ModelType = Literal["bert", "bart", "clip", "gpt2", "t5", "vit"]
 
 
@@ -50,14 +52,15 @@ class FuseOnnxParams:
 
     Attributes:
         model_type: Family of the transformer, in the words of ``onnxruntime.transformers``.
-        level: Optimum's: ``O1`` basic passes, ``O2`` extended passes and fusions, ``O3`` also an approximated GELU.
+        level: Optimum's: ``O1`` basic passes, ``O2`` extended passes and fusions, ``O3`` also an approximated GELU,
+            ``O4`` also float16, for GPUs only.
         heads: Attention heads; 0 lets the tool find out.
         hidden_size: Width of the attention; 0 lets the tool find out.
         tolerance: Largest allowed difference to the source's outputs, as a share of the largest of them (at least 1).
     """
 
     model_type: ModelType = "bert"
-    level: Literal["O1", "O2", "O3"] = "O2"
+    level: Literal["O1", "O2", "O3", "O4"] = "O2"
     heads: Annotated[int, Ge(0)] = 0
     hidden_size: Annotated[int, Ge(0)] = 0
     tolerance: Annotated[float, Gt(0)] = 1e-3
@@ -124,7 +127,7 @@ class SlimOnnx(Step):
 class FuseOnnx(Step):
     """Fuses attention, layer normalization and GELU of a transformer: Optimum's levels, ONNX Runtime's fusions.
 
-    Optimum's O4 is O3 in float16, for GPUs: let ``convert_onnx_fp16`` follow.
+    O4 is O3 in float16, whose kernels are those of GPUs; elsewhere it is refused.
     """
 
     name = "fuse_onnx"
@@ -134,6 +137,22 @@ class FuseOnnx(Step):
     produces: str | None = "onnx"
     libraries: tuple[str, ...] = ("onnx", "onnxruntime", "optimum", "optimum-onnx")
     reads_data = True
+
+    def resolve(self, params: FuseOnnxParams, context: BuildContext) -> FuseOnnxParams:  # noqa: ARG002 - protocol
+        """Nothing depends on the machine, besides that O4 needs a GPU.
+
+        Raises:
+            BuildError: O4 without one.
+        """
+        import onnxruntime as ort
+
+        if params.level == "O4" and _GPU not in ort.get_available_providers():
+            raise BuildError(
+                self.name,
+                f"level O4 is O3 in float16, for GPUs only, and this onnxruntime has no {_GPU}; take O3 on the CPU, "
+                "and convert_onnx_fp16 after it where half the size is what you want",
+            )
+        return params
 
     def apply(self, artifact: Artifact, params: FuseOnnxParams, context: BuildContext, out: Path) -> Built:
         """Fuse, count, compare.
@@ -157,11 +176,15 @@ class FuseOnnx(Step):
                 opt_level=config.optimization_level,
                 only_onnxruntime=not config.enable_transformers_specific_optimizations,
             )
+            if params.level == "O4":
+                model.convert_float_to_float16(keep_io_types=True)
             model.save_model_to_file(str(target))
             if params.level != "O1":
                 found.update(sorted(model.get_fused_operator_statistics().items()))
 
         built = _rewrite(self.name, artifact, context, out, params.tolerance, make)
+        if params.level == "O4":
+            built.meta["precision"] = "float16"
         if params.level != "O1":
             fused = {name: count for name, count in found.items() if count}
             if not fused:

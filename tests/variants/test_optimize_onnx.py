@@ -72,6 +72,14 @@ def test_the_lowest_level_promises_no_fusions(built: Callable[..., Artifact]) ->
     assert "fused_nodes" not in built(EXPORT, {**FUSE, "level": "O1"}).steps[1].changed
 
 
+def test_the_level_for_gpus_says_that_it_is(failure: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    said = failure(EXPORT, {**FUSE, "level": "O4"})
+    assert "level O4 is O3 in float16, for GPUs only, and this onnxruntime has no CUDAExecutionProvider" in said
+
+
 def test_answers_that_change_are_refused(failure: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxslim
 
