@@ -127,8 +127,14 @@ def check_lengths(config: StudyConfig, data: Data) -> None:
     """Input lengths can be asked of sequences only.
 
     Raises:
-        InputError: They are asked for, and no input of the data is a sequence.
+        InputError: They are asked for, and no input of the data is a sequence, or each batch has a length of its own.
     """
+    if config.scenario.input_lengths and (data.collation.tokenizer or data.collation.trim):
+        option = "timing=end-to-end" if data.collation.tokenizer else "padding=batch"
+        raise InputError(
+            f"scenario.input_lengths: with workload.model.options.{option} the texts of a batch decide its length, so "
+            "no other can be asked for; leave one of the two"
+        )
     if config.scenario.input_lengths and all(spec.shape[1:2] != (None,) for spec in data.info.inputs):
         raise InputError(
             "scenario.input_lengths: no input of the data is a sequence "
@@ -295,7 +301,9 @@ def _coordinator(
 ) -> Coordinator:
     test, protocol = workload.data.test, config.protocol
     limits = Limits(floor_s=protocol.hang_floor_s, unknown_s=protocol.turn_timeout_s)
-    return Coordinator(plan, arms, test.inputs, test.labels, limits=limits, **options)
+    collation = workload.data.collation
+    items = test.originals if collation.tokenizer else test.inputs
+    return Coordinator(plan, arms, items, test.labels, limits=limits, collation=collation, **options)
 
 
 def _conclude(

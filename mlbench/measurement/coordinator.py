@@ -25,10 +25,12 @@ from mlbench.measurement.cpus import trial_cpus
 from mlbench.measurement.gathered import Gathered
 from mlbench.measurement.limits import Limits
 from mlbench.measurement.process import IMPORT_TIMEOUT_S, Launcher, WorkerHandle, WorkerProcess, arm_message
+from mlbench.measurement.wire import TOKENIZER
 from mlbench.probes import Probe
 from mlbench.probes.readings import Readings
 from mlbench.records import (
     Arm,
+    Collation,
     Condition,
     ConditionKey,
     LostTrial,
@@ -82,7 +84,8 @@ class Coordinator:
     Args:
         plan: The order of work.
         arms: The arms of the plan.
-        inputs: Input arrays of the test items, by input name (first axis: items).
+        inputs: Input arrays of the test items, by input name (first axis: items); texts where the collation begins
+            with them.
         labels: True class indices of the same items.
         probes: Available probes, already started.
         limits: How long workers may take; one that takes longer is ended, and its trial is lost.
@@ -93,6 +96,7 @@ class Coordinator:
         before: Trials of this plan that were measured earlier, as ``trial_over`` was given them.
         lost: Told of every loss when its trial is over, also where the trial is measured once more.
         retry: Measure a trial once more in which a worker died or hung; once for each arm.
+        collation: What the workers do to the items of each batch.
     """
 
     def __init__(
@@ -111,6 +115,7 @@ class Coordinator:
         lost: Callable[[LostTrial], None] = lambda _loss: None,
         *,
         retry: bool = True,
+        collation: Collation | None = None,
     ) -> None:
         self._plan = plan
         self._arms = {arm.name: arm for arm in arms}
@@ -124,6 +129,7 @@ class Coordinator:
         self._trial_over = trial_over
         self._lost = lost
         self._retry = retry
+        self._collation = collation or Collation()
         self._gathered = Gathered(before)
         self._live: dict[str, _Live] = {}
         self._rounds_done = 0
@@ -160,6 +166,8 @@ class Coordinator:
         try:
             for index, array in enumerate(self._inputs.values()):
                 np.save(directory / f"{index}.npy", array)
+            if self._collation.tokenizer:
+                (directory / TOKENIZER).write_text(self._collation.tokenizer, encoding="utf-8")
         except OSError as error:
             reason = no_room(error, directory) or str(error)
             raise MlbenchError(
@@ -239,7 +247,10 @@ class Coordinator:
 
     def _load(self, trial: int, live: _Live, condition: Condition, directory: str) -> None:
         cpus = trial_cpus(self._plan.cpus, trial, live.arm.settings.threads)
-        live.handle.post("load", inputs=directory, cpus=cpus, **_call(condition.key), **arm_message(live.arm))
+        collation = {"trim": self._collation.trim, "texts": len(self._inputs) if self._collation.tokenizer else 0}
+        live.handle.post(
+            "load", inputs=directory, cpus=cpus, **collation, **_call(condition.key), **arm_message(live.arm)
+        )
         live.said.update(live.handle.answer(self._limits.unknown_s)[0])
         live.handle.settle()
 

@@ -19,6 +19,9 @@ import numpy.typing as npt
 from mlbench.records import Artifact, RuntimeSettings, StepRecord, TensorSpec
 
 _LENGTHS = struct.Struct("!II")
+TOKENIZER = "tokenizer.json"
+"""File beside the items, where they are texts that every call begins with."""
+
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 

@@ -24,7 +24,14 @@ from mlbench.measurement.clock import Clock, MonotonicClock
 from mlbench.measurement.cpus import allowed, pin
 from mlbench.measurement.lifeline import die_with
 from mlbench.measurement.memory import memory_mib, unique_mib
-from mlbench.measurement.wire import Arrays, Channel, ChannelClosedError, artifact_from_dict, settings_from_dict
+from mlbench.measurement.wire import (
+    TOKENIZER,
+    Arrays,
+    Channel,
+    ChannelClosedError,
+    artifact_from_dict,
+    settings_from_dict,
+)
 from mlbench.runtimes.loading import open_session, runtime_for
 
 if TYPE_CHECKING:
@@ -66,6 +73,7 @@ class Worker:
         self._inputs: dict[str, npt.NDArray[Any]] = {}
         self._sequences: tuple[str, ...] = ()
         self._output: TensorSpec | None = None
+        self._trim = ""
         self._pinned: frozenset[int] = frozenset()
         self._pools: dict[tuple[int, int | None], list[Any]] = {}
 
@@ -101,14 +109,20 @@ class Worker:
         if message["cpus"]:
             pin(message["cpus"])  # before loading, so that the runtime's own threads start where they stay
         self._pinned = frozenset(message["cpus"])
+        folder, texts = Path(message["inputs"]), int(message.get("texts", 0))
+        names = [f"text {index}" for index in range(texts)] or [spec.name for spec in artifact.inputs]
         # reading the items is not loading the model
-        self._inputs = {
-            spec.name: np.load(Path(message["inputs"]) / f"{index}.npy") for index, spec in enumerate(artifact.inputs)
-        }
-        self._sequences = tuple(spec.name for spec in artifact.inputs if spec.shape[1:2] == (None,))
+        self._inputs = {name: np.load(folder / f"{index}.npy") for index, name in enumerate(names)}
         self._output = next(iter(artifact.outputs), None)
+        if not texts:
+            self._sequences = tuple(spec.name for spec in artifact.inputs if spec.shape[1:2] == (None,))
+            self._trim = message.get("trim", "")
         start = self._clock.now_ns()
         self._session = open_session(artifact, settings, self._find_runtime)
+        if texts:
+            from mlbench.runtimes.tokenized import TokenizedSession
+
+            self._session = TokenizedSession(self._session, folder / TOKENIZER, [spec.name for spec in artifact.inputs])
         self._device = getattr(self._session, "device", None)
         self._synchronize()
         load_ns = self._clock.now_ns() - start
@@ -161,7 +175,7 @@ class Worker:
             for number in range(POOL):
                 index = np.arange(number * batch_size, (number + 1) * batch_size) % rows
                 batch = {name: self._items(name, index, length) for name in self._inputs}
-                pool.append(self._loaded.prepare(batch))
+                pool.append(self._loaded.prepare(self._trimmed(batch) if length is None else batch))
             self._pools[batch_size, length] = pool
         return self._pools[batch_size, length]
 
@@ -171,6 +185,16 @@ class Worker:
         if length is not None and name in self._sequences:
             items = items[:, np.arange(length) % items.shape[1]]
         return np.ascontiguousarray(items)
+
+    def _trimmed(self, batch: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """The batch without the padding that none of its items needs; padding is on the right."""
+        if not self._trim:
+            return batch
+        longest = max(1, int(batch[self._trim].sum(axis=1).max()))
+        return {
+            name: np.ascontiguousarray(array[:, :longest]) if name in self._sequences else array
+            for name, array in batch.items()
+        }
 
     def _warm_up(self, message: dict[str, Any]) -> Reply:
         """At least ``calls`` calls and ``seconds`` seconds; says how many calls make one timed value."""
@@ -241,7 +265,7 @@ class Worker:
         parts = []
         for start in range(0, rows, size):
             batch = {name: array[start : start + size] for name, array in self._inputs.items()}
-            outputs = self._loaded.outputs(self._loaded.run(self._loaded.prepare(batch)))
+            outputs = self._loaded.outputs(self._loaded.run(self._loaded.prepare(self._trimmed(batch))))
             self._check(outputs, min(size, rows - start))
             parts.append(np.asarray(outputs[0], dtype=np.float64))
         return {}, {"outputs": np.concatenate(parts)}

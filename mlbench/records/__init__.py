@@ -49,6 +49,7 @@ from mlbench.records._plan import (
 from mlbench.records._subject import (
     Arm,
     Artifact,
+    Collation,
     DataInfo,
     Recipe,
     RuntimeSettings,
@@ -79,6 +80,7 @@ __all__ = [
     "Artifact",
     "Call",
     "ClassQuality",
+    "Collation",
     "Condition",
     "ConditionKey",
     "ConstraintResult",

@@ -114,6 +114,21 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
+class Collation:
+    """What is done to the items of each batch, the same for every arm. Without any of it they are served as they are.
+
+    Attributes:
+        trim: Name of the input that is 1 for real tokens and 0 for padding: sequences are cut to the longest real one
+            of the batch before anything is timed. Empty leaves them.
+        tokenizer: A tokenizer of the library ``tokenizers`` as JSON, truncation and padding included: items are texts,
+            and every call begins by turning them into tokens. Empty where they are tokens already.
+    """
+
+    trim: str = ""
+    tokenizer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DataInfo:
     """The dataset as used: where from, how split, and a digest of the bytes.
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.config import DataConfig, ModelConfig
-from mlbench.records import Artifact, DataInfo, TensorSpec, WorkloadInfo
+from mlbench.records import Artifact, Collation, DataInfo, TensorSpec, WorkloadInfo
 
 Progress = Callable[[str], None]
 
@@ -22,12 +22,13 @@ class Split:
 
     Labels are as :data:`mlbench.records.LabelKind` says: class indices (items,), zeros and ones (items, classes),
     numbers (items,), or class indices (items, tokens). ``task`` is the name of the
-    task, which says what they mean.
+    task, which says what they mean. ``originals`` are the same items before they became inputs, as in :class:`RawData`.
     """
 
     inputs: dict[str, npt.NDArray[Any]] = field(compare=False)
     labels: npt.NDArray[Any] = field(compare=False)
     task: str = "classification"
+    originals: dict[str, npt.NDArray[Any]] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,6 +47,8 @@ class RawData:
         columns: Columns or arrays of the source with their types, for the record.
         sequences: Names of the inputs whose second axis is the length of a sequence, which models take at any size.
         notes: What the reader of the report should know.
+        originals: The items before they became arrays, where that matters: texts by column, the files of images.
+        collation: What is done to the items of each batch.
     """
 
     inputs: dict[str, npt.NDArray[Any]] = field(compare=False)
@@ -56,16 +59,19 @@ class RawData:
     columns: dict[str, str] = field(default_factory=dict)
     sequences: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    originals: dict[str, npt.NDArray[Any]] = field(default_factory=dict, compare=False)
+    collation: Collation = field(default_factory=Collation)
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """A dataset, split, with its record."""
+    """A dataset, split, with its record, and what is done to the items of each batch."""
 
     info: DataInfo
     train: Split
     validation: Split
     test: Split
+    collation: Collation = field(default_factory=Collation)
 
 
 @dataclass(frozen=True, slots=True)

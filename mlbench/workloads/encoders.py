@@ -61,6 +61,18 @@ class Classifier(nn.Module):
         return torch.as_tensor(self.model(**_named(input_ids, attention_mask, token_type_ids)).logits)
 
 
+class ImageClassifier(nn.Module):
+    """An image model with a head of its own: scores of items, (items, classes)."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """The head's scores of pixels (items, channels, height, width)."""
+        return torch.as_tensor(self.model(pixel_values=pixel_values).logits)
+
+
 def _named(ids: torch.Tensor, mask: torch.Tensor, kinds: torch.Tensor | None) -> dict[str, torch.Tensor]:
     named = {"input_ids": ids, "attention_mask": mask}
     return named if kinds is None else {**named, "token_type_ids": kinds}
@@ -82,19 +94,21 @@ def encoder(config: Mapping[str, Any], pooling: str = "mean", classes: int = 0, 
 
 
 def classifier(config: Mapping[str, Any], kind: str) -> nn.Module:
-    """A :class:`Classifier` of that Hugging Face configuration, weights at random.
+    """A :class:`Classifier` or :class:`ImageClassifier` of that Hugging Face configuration, weights at random.
 
     Args:
         config: What ``config.to_dict()`` gave, ``model_type`` and ``id2label`` included.
-        kind: ``sequence`` or ``token``.
+        kind: ``sequence``, ``token`` or ``image``.
     """
     import transformers
 
     auto = {
         "sequence": transformers.AutoModelForSequenceClassification,
         "token": transformers.AutoModelForTokenClassification,
+        "image": transformers.AutoModelForImageClassification,
     }
-    return Classifier(auto[kind].from_config(_config(config)))
+    model = auto[kind].from_config(_config(config))
+    return ImageClassifier(model) if kind == "image" else Classifier(model)
 
 
 def pooler_free(model: nn.Module) -> nn.Module:

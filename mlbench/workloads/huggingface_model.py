@@ -1,4 +1,4 @@
-"""Hugging Face models for text, by hub id, from a folder or out of an installed package, tokenizer included."""
+"""Hugging Face models for text and images, by hub id, from a folder or a package, with their own preparation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib.util
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,10 +20,11 @@ from mlbench.config import ModelConfig
 from mlbench.errors import InputError, MlbenchError
 from mlbench.records import Artifact, LabelKind
 from mlbench.workloads import Data, Progress, RawData, Split
+from mlbench.workloads.huggingface_images import processed
 from mlbench.workloads.labels import read_labels
 from mlbench.workloads.options import parse, problems
 from mlbench.workloads.outputs import misfit, specs
-from mlbench.workloads.texts import Padding, Tokenizing, tokenize
+from mlbench.workloads.texts import Padding, Timing, Tokenizing, tokenize
 from mlbench.workloads.torch_factory import ArtifactStore
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ _PROBE_ROWS = 2
 _BATCH = 64
 _LONGEST = 1 << 20  # tokenizers without a limit say so by a much larger number
 _STRENGTH = 10.0  # inverse regularisation of the classifier that is fitted on the vectors
+_HEADS = {
+    "token": "ForTokenClassification",
+    "sequence": "ForSequenceClassification",
+    "image": "ForImageClassification",
+}
+_IMAGE_TASKS = ("classification", "binary")
 _WEIGHTS = ("*.safetensors", "*.bin")
 
 
@@ -50,7 +57,9 @@ class HuggingFaceOptions:
         pooling: How token vectors become one: their mean over real tokens, or the first token's.
         normalize: Vectors of length 1.
         max_length: Longer texts are cut to so many tokens; None is as many as the model takes.
-        padding: ``longest``: all to the longest text of the data; ``fixed``: all to ``max_length``.
+        padding: ``longest``: all to the longest text of the data; ``batch``: to the longest of each batch; ``fixed``:
+            all to ``max_length``.
+        timing: What the clock sees: ``model-only``, or ``end-to-end``, from text to scores.
         revision: Commit, tag or branch on the hub.
     """
 
@@ -59,13 +68,14 @@ class HuggingFaceOptions:
     normalize: bool = True
     max_length: Annotated[int, Ge(2)] | None = None
     padding: Padding = "longest"
+    timing: Timing = "model-only"
     revision: str | None = None
 
 
 class HuggingFaceModel:
     """``path`` is a hub id, a folder, or ``package:NAME/FOLDER`` inside an installed package.
 
-    The tokenizer is the model's own. Code that comes with a model is never run.
+    The tokenizer, or image processor, is the model's own. Code that comes with a model is never run.
     """
 
     format = "torch_module"
@@ -91,15 +101,25 @@ class HuggingFaceModel:
         return found
 
     def encode(self, config: ModelConfig, raw: RawData, classes: tuple[str, ...] | None, task: str) -> RawData:
-        """The data with token ids in place of text, and labels in the order of the model's own classes.
+        """The data with token ids for text, or processed pixels; labels in the order of the model's own classes.
 
         Raises:
-            InputError: The tokenizer cannot be had or does not fit the model, or the data has no text.
+            InputError: The tokenizer or processor cannot be had or does not fit the model, or the data has neither text
+                nor images.
         """
         options: HuggingFaceOptions = parse(HuggingFaceOptions, config.options, f"{_WHERE}.options")
         assert config.path is not None  # checked before
         place = locate(config.path)
-        model_config, tokenizer = _loaded("AutoConfig", place, options), _loaded("AutoTokenizer", place, options)
+        model_config = _loaded("AutoConfig", place, options)
+        if _is_for(model_config, "image"):
+            if task not in _IMAGE_TASKS:
+                raise InputError(
+                    f"{_WHERE}.path: {config.path} classifies images, which the task '{task}' does not ask for; "
+                    f"workload.task may be {' or '.join(_IMAGE_TASKS)}"
+                )
+            encoded = _encode_images(config.path, place, options, raw)
+            return encoded if classes is not None else _named(encoded, _class_names(model_config))
+        tokenizer = _loaded("AutoTokenizer", place, options)
         most = min(tokenizer.model_max_length, getattr(model_config, "max_position_embeddings", None) or _LONGEST)
         if options.max_length is not None and options.max_length > most:
             raise InputError(
@@ -107,7 +127,7 @@ class HuggingFaceModel:
                 "takes"
             )
         names = () if options.head == "fitted" or task == "embedding" else _class_names(model_config)
-        how = Tokenizing(options.max_length or most, options.padding, config.path)
+        how = Tokenizing(options.max_length or most, options.padding, config.path, options.timing)
         encoded = tokenize(raw, tokenizer, how, classes or names)
         highest = int(encoded.inputs["input_ids"].max())
         if highest >= model_config.vocab_size:
@@ -147,6 +167,26 @@ class HuggingFaceModel:
         if options.head == "fitted":
             key["data"] = data.info.digest
         return store.build(key, lambda out: _make(str(folder), options, data, out, progress), progress)
+
+
+def _encode_images(path: str, place: str, options: HuggingFaceOptions, raw: RawData) -> RawData:
+    """The images as the model takes them.
+
+    Raises:
+        InputError: An option is given that only texts have.
+    """
+    usual = HuggingFaceOptions(revision=options.revision)
+    odd = [item.name for item in fields(usual) if getattr(options, item.name) != getattr(usual, item.name)]
+    if odd:
+        raise InputError(f"{_WHERE}.options.{odd[0]} is for texts, but {path} classifies images; leave it out")
+    return processed(raw, _loaded("AutoImageProcessor", place, options), path)
+
+
+def _named(encoded: RawData, names: tuple[str, ...]) -> RawData:
+    """Images with labels in the order of the model's classes."""
+    if encoded.classes or encoded.labels.dtype.kind == "U":
+        encoded = replace(encoded, labels=read_labels(encoded, "class", names)[0])
+    return replace(encoded, classes=names)  # whole numbers without names are places among the model's classes
 
 
 def locate(path: str) -> str:
@@ -190,6 +230,11 @@ def _quietly() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
+
+
+def _is_for(config: Any, kind: str) -> bool:
+    """Whether the model was saved with a head of that kind."""
+    return any(name.endswith(_HEADS[kind]) for name in config.architectures or [])
 
 
 def _class_names(config: Any) -> tuple[str, ...]:
@@ -328,21 +373,22 @@ def _classifier(
     data: Data,
     progress: Progress,  # noqa: ARG001 - as the other maker
 ) -> tuple[nn.Module, str, dict[str, Any]]:
-    from mlbench.workloads.encoders import Classifier, classifier
+    from mlbench.workloads.encoders import Classifier, ImageClassifier, classifier
 
-    kind = "token" if data.train.task == "token_classification" else "sequence"
-    wanted = {"token": "ForTokenClassification", "sequence": "ForSequenceClassification"}[kind]
     config = _loaded("AutoConfig", place, options)
     architectures = config.architectures or []
-    if not any(name.endswith(wanted) for name in architectures):
+    kind = "token" if data.train.task == "token_classification" else "sequence"
+    if _is_for(config, "image"):
+        kind = "image"
+    if not _is_for(config, kind):
         advice = f"; {_WHERE}.options.head=fitted fits one on the training split" if kind == "sequence" else ""
         raise InputError(
             f"{_WHERE}.path: {place} is {', '.join(architectures) or 'of no stated architecture'}, which has no head "
             f"for the task '{data.train.task}'{advice}"
         )
-    model = _loaded(f"AutoModel{wanted}", place, options)
+    model = _loaded(f"AutoModel{_HEADS[kind]}", place, options)
     args: dict[str, Any] = {"config": _plain(model.config), "kind": kind}
     module = classifier(**args)
-    assert isinstance(module, Classifier)
+    assert isinstance(module, Classifier | ImageClassifier)
     module.model.load_state_dict(model.state_dict())
     return module.eval(), f"{_FACTORIES}:classifier", args

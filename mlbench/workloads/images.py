@@ -72,6 +72,7 @@ class Images:
             source=root.name,
             splits=np.array(splits, dtype=np.str_) if splits[0] else None,
             columns={"image": f"files, read as {options.channels} x {options.height} x {options.width}"},
+            originals={"image": np.array([str(path) for _, _, path in found], dtype=np.str_)},
         )
 
 
@@ -111,16 +112,27 @@ def _per_channel(name: str, values: tuple[float, ...], channels: int) -> Pixels:
     return np.array(values, dtype=np.float32).reshape(-1, 1, 1)
 
 
-def _read(path: Path, options: ImagesOptions) -> Pixels:
-    """One image, pixels of 0 to 1, shape (channels, height, width)."""
+def opened(path: Path, channels: int = 3) -> Any:
+    """One image of PIL, turned as its EXIF data says.
+
+    Raises:
+        InputError: The file is no image.
+    """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    size = (options.width, options.height)
     try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened).convert(_MODES[options.channels])
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert(_MODES[channels])
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
         raise InputError(f"{OPTIONS}.path: {path} cannot be read as an image: {error}") from None
+
+
+def _read(path: Path, options: ImagesOptions) -> Pixels:
+    """One image, pixels of 0 to 1, shape (channels, height, width)."""
+    from PIL import Image, ImageOps
+
+    size = (options.width, options.height)
+    image = opened(path, options.channels)
     if options.fit == "crop":
         image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
     else:

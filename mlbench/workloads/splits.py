@@ -70,7 +70,12 @@ def make_data(config: DataConfig, task: str = "classification", encode: Encode |
     items = Items(labels, kind, classes, raw.splits, raw.source)
     parts = cutting.split(items, config)
     splits = {
-        name: Split({key: np.ascontiguousarray(array[rows]) for key, array in inputs.items()}, labels[rows], task)
+        name: Split(
+            {key: np.ascontiguousarray(array[rows]) for key, array in inputs.items()},
+            labels[rows],
+            task,
+            {key: array[rows] for key, array in raw.originals.items()},
+        )
         for name, rows in parts.items()
     }
     counts = {name: class_counts(split.labels, kind, classes) for name, split in splits.items()}
@@ -85,7 +90,7 @@ def make_data(config: DataConfig, task: str = "classification", encode: Encode |
         notes=tuple(notes),
         columns=raw.columns,
     )
-    return Data(info, splits["train"], splits["validation"], splits["test"])
+    return Data(info, splits["train"], splits["validation"], splits["test"], raw.collation)
 
 
 def _spec(name: str, array: npt.NDArray[Any], *, sequence: bool) -> TensorSpec:

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.errors import InputError
-from mlbench.records import IGNORED
+from mlbench.records import IGNORED, Collation
 from mlbench.workloads import RawData
 
 _DATA = "workload.data.options.inputs"
-Padding = Literal["longest", "fixed"]
+_OPTIONS = "workload.model.options"
+Padding = Literal["longest", "batch", "fixed"]
+Timing = Literal["model-only", "end-to-end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +25,20 @@ class Tokenizing:
 
     Attributes:
         max_length: Longer texts are cut to so many tokens, special ones included.
-        padding: ``longest``: all to the longest text of the data; ``fixed``: all to ``max_length``.
+        padding: ``longest``: all to the longest text of the data; ``batch``: to the longest of each batch; ``fixed``:
+            all to ``max_length``.
         source: What messages call the tokenizer.
+        timing: ``model-only``: tokens are made before anything is timed; ``end-to-end``: in every call.
     """
 
     max_length: int
     padding: Padding
     source: str
+    timing: Timing = "model-only"
 
 
 def tokenize(raw: RawData, tokenizer: Any, how: Tokenizing, classes: tuple[str, ...] = ()) -> RawData:
-    """The data with token ids in place of text.
+    """The data with token ids in place of text, and what is left to do for each batch.
 
     Inputs are ``input_ids`` and ``attention_mask``, and ``token_type_ids`` for pairs of texts: int64, (items, tokens).
     Lists of words take labels of the words, which go to the first token of each.
@@ -45,7 +50,7 @@ def tokenize(raw: RawData, tokenizer: Any, how: Tokenizing, classes: tuple[str, 
         classes: Names of the classes of word labels, in the order of the model's outputs.
 
     Raises:
-        InputError: There is no text, or more than two.
+        InputError: There is no text, or more than two; or words with labels, whose tokens are made once.
     """
     texts = list(raw.inputs.values())
     words = len(texts) == 1 and texts[0].dtype.kind == "O"
@@ -56,6 +61,11 @@ def tokenize(raw: RawData, tokenizer: Any, how: Tokenizing, classes: tuple[str, 
             f"inputs: {{text: <column>}}"
         )
     columns = [list(array) if words else array.tolist() for array in texts]
+    if words and (how.timing == "end-to-end" or how.padding == "batch"):
+        key, value = ("timing", how.timing) if how.timing == "end-to-end" else ("padding", how.padding)
+        raise InputError(
+            f"{_OPTIONS}.{key}: {value} is for texts; the labels of words belong to tokens that are made once"
+        )
     if tokenizer.pad_token is None:
         raise InputError(f"workload.model.path: the tokenizer of {how.source} has no padding token")
     encoded = tokenizer(
@@ -73,7 +83,35 @@ def tokenize(raw: RawData, tokenizer: Any, how: Tokenizing, classes: tuple[str, 
     labels = _word_labels(raw, encoded, inputs["input_ids"].shape, classes) if words else raw.labels
     full = int((inputs["attention_mask"].sum(axis=1) == how.max_length).sum())
     notes = (*raw.notes, *([_cut_note(full, len(labels), how)] if full else []))
-    return replace(raw, inputs=inputs, labels=labels, sequences=tuple(names), notes=notes)
+    found = replace(raw, inputs=inputs, labels=labels, sequences=tuple(names), notes=notes)
+    if how.timing == "end-to-end":
+        return _end_to_end(replace(found, originals=dict(raw.inputs)), tokenizer, how)
+    if how.padding == "batch":
+        return replace(found, collation=Collation(trim="attention_mask"))
+    return found
+
+
+def _end_to_end(raw: RawData, tokenizer: Any, how: Tokenizing) -> RawData:
+    """The data with a tokenizer that makes the same tokens of the texts of one batch."""
+    if not tokenizer.is_fast:
+        raise InputError(
+            f"{_OPTIONS}.timing: the tokenizer of {how.source} cannot be written down, only model-only can"
+        )
+    from tokenizers import Tokenizer
+
+    length = {"fixed": how.max_length, "longest": raw.inputs["input_ids"].shape[1], "batch": None}[how.padding]
+    own = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    own.enable_truncation(how.max_length)
+    own.enable_padding(
+        direction="right",
+        pad_id=tokenizer.pad_token_id,
+        pad_type_id=tokenizer.pad_token_type_id,
+        pad_token=tokenizer.pad_token,
+        length=length,
+    )
+    padded = "the longest of its batch" if length is None else f"{length} tokens"
+    note = f"every call begins with texts: tokenizing and padding to {padded} are timed with the model, on one thread"
+    return replace(raw, collation=Collation(tokenizer=own.to_str()), notes=(*raw.notes, note))
 
 
 def _cut_note(full: int, rows: int, how: Tokenizing) -> str:

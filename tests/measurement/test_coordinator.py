@@ -1,5 +1,6 @@
 import itertools
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from mlbench.measurement.coordinator import Coordinator
 from mlbench.measurement.limits import Limits
 from mlbench.measurement.plan import make_plan
 from mlbench.measurement.settling import Settled
-from mlbench.records import Arm, LostTrial, Measurement, Plan, Refusal
+from mlbench.records import Arm, Collation, LostTrial, Measurement, Plan, Refusal
 
 ARMS = [make_arm("baseline", "baseline"), make_arm("a"), make_arm("b")]
 PLAN = make_plan(
@@ -166,6 +167,36 @@ def test_workers_that_are_not_pinned_go_where_the_scheduler_puts_them() -> None:
     bench = Bench()
     bench.run()
     assert {handle.cpus for handle in bench.handles} == {()}
+
+
+class Loading(FakeHandle):
+    """Remembers what it was told of the items, and what lay beside them."""
+
+    def post(self, command: str, **message: Any) -> None:
+        if command == "load":
+            files = {path.name: path.read_bytes() for path in Path(message["inputs"]).iterdir()}
+            self.told = (message["trim"], message["texts"], files.get("tokenizer.json"), len(files))
+        super().post(command, **message)
+
+
+@pytest.mark.parametrize(
+    ("collation", "told"),
+    [
+        (None, ("", 0, None, 1)),
+        (Collation(trim="x"), ("x", 0, None, 1)),
+        (Collation(tokenizer="{}"), ("", 1, b"{}", 2)),
+    ],
+)
+def test_every_worker_is_told_what_to_do_with_a_batch(collation: Collation | None, told: tuple[Any, ...]) -> None:
+    handles: list[Loading] = []
+
+    def launch(arm: Arm) -> FakeHandle:
+        handles.append(Loading(arm, [], FakeClock()))
+        return handles[-1]
+
+    plan = replace(PLAN, trials=1)
+    Coordinator(plan, ARMS, INPUTS, LABELS, launch=launch, collation=collation).run()
+    assert [handle.told for handle in handles] == [told] * len(ARMS)
 
 
 def test_predictions_are_taken_once_per_arm() -> None:

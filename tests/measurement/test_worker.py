@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import FakeClock, make_arm
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 from mlbench.errors import WorkerError
 from mlbench.measurement.memory import memory_mib, unique_mib
-from mlbench.measurement.wire import Channel
+from mlbench.measurement.wire import TOKENIZER, Channel
 from mlbench.measurement.worker import POOL, Worker, serve
 
 
@@ -159,6 +162,42 @@ def test_without_a_length_items_are_as_the_data_has_them(sequences: Setup) -> No
     sequences.session.seen.clear()
     sequences.ask("turn", batch_size=20, input_length=None, discard=0, calls=1, group=1)
     assert np.array_equal(sequences.session.seen[0], sequences.items)
+
+
+def test_padding_that_no_item_of_the_batch_needs_is_cut_before_anything_is_timed(
+    sequences: Setup, tmp_path: Path
+) -> None:
+    sequences.load_message["trim"] = "x"  # the same array marks its own real tokens
+    real = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [1, 0, 0]], dtype=np.float32)
+    np.save(tmp_path / "0.npy", real)
+    sequences.load()
+    sequences.session.seen.clear()
+    sequences.ask("turn", batch_size=2, discard=0, calls=2, group=1)
+    assert [batch.shape for batch in sequences.session.seen] == [(2, 2), (2, 3)]
+    _, arrays = sequences.ask("predict", batch_size=2)
+    np.testing.assert_array_equal(arrays["outputs"][:, 0], real.sum(axis=1))
+    sequences.session.seen.clear()
+    sequences.ask("turn", batch_size=2, input_length=3, discard=0, calls=1, group=1)
+    assert sequences.session.seen[0].shape == (2, 3)
+
+
+def test_calls_may_begin_with_texts(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    words = Tokenizer(WordLevel({"[PAD]": 0, "a": 1, "b": 2}, unk_token="[PAD]"))
+    words.pre_tokenizer = Whitespace()
+    words.enable_padding()
+    words.save(str(tmp_path / TOKENIZER))
+    np.save(tmp_path / "0.npy", np.array(["a b", "b", "a a a"]))
+    setup.load_message["texts"] = 1
+    setup.load_message["artifact"]["inputs"] = [{"name": "input_ids", "dtype": "int64", "shape": (None, None)}]
+    monkeypatch.setattr(setup.session, "prepare", lambda batch: batch["input_ids"].astype(np.float32))
+    assert setup.load()["effective"]["timing"] == "end-to-end"
+    setup.session.seen.clear()
+    header, _ = setup.ask("turn", batch_size=2, discard=0, calls=1, group=1)
+    assert setup.session.seen[0].tolist() == [[1, 2], [2, 0]]
+    assert header["wall_ns"] == 250_000
+    _, arrays = setup.ask("predict", batch_size=3)
+    assert arrays["outputs"][:, 0].tolist() == [3, 2, 3]
 
 
 def test_a_length_is_refused_where_no_input_has_a_free_one(setup: Setup) -> None:

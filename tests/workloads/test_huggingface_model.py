@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,12 @@ import yaml
 from pydantic import TypeAdapter
 from sklearn.linear_model import LogisticRegression
 
-from mlbench.config import DataConfig, ModelConfig, TrainConfig, WorkloadConfig
+from mlbench.config import DataConfig, ModelConfig, ScenarioConfig, TrainConfig, WorkloadConfig
 from mlbench.errors import InputError
-from mlbench.records import IGNORED, Recipe, RuntimeSettings, StepSpec
+from mlbench.records import IGNORED, Collation, Recipe, RuntimeSettings, StepSpec
 from mlbench.runtimes.loading import answers
+from mlbench.runtimes.tokenized import TokenizedSession
+from mlbench.study import check_lengths
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
 from mlbench.workloads import Workload
@@ -128,6 +131,32 @@ def test_texts_that_are_cut_are_counted(config: WorkloadConfig, tiny: Path) -> N
     assert notes[0] == "60 of 60 texts fill all 6 tokens; what is longer was cut (workload.model.options)"
 
 
+@pytest.mark.parametrize("padding", ["longest", "batch", "fixed"])
+def test_end_to_end_makes_the_same_tokens(config: WorkloadConfig, tiny: Path, tmp_path: Path, padding: str) -> None:
+    chosen = of(config, tiny / "sequence", padding=padding, max_length=12, timing="end-to-end")
+    data = read_data(chosen)
+    test = data.test
+    assert set(test.originals["text"].tolist()) <= set(TEXTS)
+    (tmp_path / "tokenizer.json").write_text(data.collation.tokenizer)
+    session = TokenizedSession(None, tmp_path / "tokenizer.json", list(test.inputs))  # type: ignore[arg-type]
+    tokens = session.tokens(session.prepare(test.originals))
+    for name, array in test.inputs.items():
+        np.testing.assert_array_equal(tokens[name], array[:, : tokens[name].shape[1]])
+    assert tokens["input_ids"].shape[1] == {"longest": 8, "batch": 8, "fixed": 12}[padding]
+    short = session.tokens(["play"])["input_ids"]
+    assert short.shape[1] == {"longest": 8, "batch": 3, "fixed": 12}[padding]
+    assert "every call begins with texts" in " ".join(data.info.notes)
+
+
+def test_a_batch_may_have_its_own_length(config: WorkloadConfig, tiny: Path) -> None:
+    assert read_data(config).collation == Collation()
+    data = read_data(of(config, tiny / "sequence", padding="batch"))
+    assert data.collation == Collation(trim="attention_mask")
+    assert data.test.inputs["input_ids"].shape[1] == 8
+    with pytest.raises(InputError, match=r"input_lengths: with workload.model.options.padding=batch the texts of a"):
+        check_lengths(SimpleNamespace(scenario=ScenarioConfig(input_lengths=(4,))), data)  # type: ignore[arg-type]
+
+
 def test_labels_take_the_order_of_the_models_classes(config: WorkloadConfig, tiny: Path, texts: Path) -> None:
     assert read_data(config).info.classes == ("play", "pay")  # sorted would be the other way round
     assert read_data(of(config, tiny / "encoder", head="fitted")).info.classes == ("pay", "play")
@@ -183,6 +212,9 @@ def test_words_with_labels(config: WorkloadConfig, tiny: Path, texts: Path, stor
     assert (test.labels[:, 0] == IGNORED).all()
     assert (test.labels[test.inputs["attention_mask"] == 0] == IGNORED).all()
     assert answers(workload.source, RuntimeSettings(), given(workload)).shape == (4, test.labels.shape[1], 2)
+    for option in ({"padding": "batch"}, {"timing": "end-to-end"}):
+        changed = replace(of(config, tiny / "token", "token_classification", **option), data=data)
+        assert "is for texts; the labels of words belong to tokens that are made once" in refusal(changed, store)
 
 
 def test_export_leaves_batch_and_length_free(config: WorkloadConfig, tiny: Path, store: Store) -> None:
