@@ -273,12 +273,16 @@ class TrackingConfig:
 
 @dataclass(frozen=True, slots=True)
 class RegistryConfig:
-    """Where the winner goes. ``model_name: null`` means ``mlbench-<workload>``; ``promote: false`` only decides."""
+    """Where the winner goes. ``model_name: null`` means ``mlbench-<workload>``; ``promote: false`` only decides.
+
+    ``trust`` is the user's word that a registered model may run the code in it, where it takes part as the champion.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
     model_name: str | None = None
     alias: str = "champion"
     promote: bool = True
+    trust: bool = False
 
 
 @dataclass(frozen=True, slots=True)

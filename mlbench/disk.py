@@ -1,4 +1,4 @@
-"""Directories of files with checksums, as the artifact store and the journal keep them."""
+"""Directories of files with checksums, as the artifact store and the journal keep them, and what may be read there."""
 
 from __future__ import annotations
 
@@ -6,20 +6,65 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+_SHOWN = 80
 _ROOM = 1 << 20  # bytes; with less than that a disk is full for whoever writes a file of any size
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+class OutsideError(ValueError):
+    """A name that would lead out of its directory; the message is a clause."""
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The file or directory of that name below a folder, whether or not it is there.
+
+    Raises:
+        OutsideError: The name is empty, absolute or no name, climbs with ``..``, or passes through a symbolic link.
+    """
+    shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\0" in name:
+        raise OutsideError(f"{shown!r} does not stay in its directory")
+    here = folder
+    try:
+        for part in parts:
+            here /= part
+            if here.is_symlink():
+                raise OutsideError(f"{shown!r} is, or lies behind, a symbolic link")
+    except OSError as error:
+        raise OutsideError(f"{shown!r} is no name of a file: {error.strerror}") from error
+    return here
+
+
+def is_private(directory: Path) -> bool:
+    """Whether it is a real directory of this user's, or the machine's administrator's, and nobody else can write there.
+
+    Raises:
+        OSError: There is no such directory, or it cannot be looked at.
+    """
+    found = directory.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o022
+
+
 def files_in(directory: Path) -> list[str]:
-    """Every file below a directory, relative to it, in sorted order."""
-    return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+    """Every file below a directory, relative to it, in sorted order; symbolic links too, wherever they lead."""
+    return sorted(
+        path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_symlink() or path.is_file()
+    )
 
 
 def sha256(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
+    """The file's SHA-256 in hexadecimal.
+
+    Raises:
+        OSError: It cannot be read, or is a symbolic link.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, f"{path.name} is a symbolic link")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

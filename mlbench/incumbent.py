@@ -16,6 +16,15 @@ from mlbench.variants.weights import counted
 from mlbench.workloads import Progress, Workload
 from mlbench.workloads.skeletons import FACTORY as SKELETONS
 
+_DATA = ("onnx", "openvino", "torch_module", "torch_tuned")
+"""Formats of which nothing runs when they are loaded, besides the workload's own factory."""
+_PROGRAMS = {
+    "pt2": "an exported program, which PyTorch reads pickles from",
+    "torchscript": "TorchScript, which is a program",
+    "aoti": "a compiled library",
+    "sklearn": "a pickle",
+}
+
 
 def incumbent(
     config: StudyConfig, runs: OpenStudy, workload: Workload, store: Store, progress: Progress
@@ -32,7 +41,7 @@ def incumbent(
         return ()
     known = find_registered(runs.tracker, runs.champion)
     what = f"version {runs.champion.version} of '{runs.champion.model_name}'"
-    problem = _unfit(known.artifact, workload)
+    problem = _unfit(known.artifact, workload) or ("" if config.registry.trust else _untrusted(known.artifact))
     if problem:
         raise InputError(f"incumbent: {what} cannot take part: {problem}; leave out incumbent=true")
     progress(f"fetching {what}")
@@ -53,6 +62,17 @@ def absence(config: StudyConfig, arms: Sequence[Arm]) -> tuple[Notice, ...]:
             "incumbent: there is no champion yet, so there is none to beat, and goals against it do not apply",
             "the winner of this study becomes one",
         ),
+    )
+
+
+def _untrusted(artifact: Artifact) -> str:
+    """Why the champion is not loaded without the user's word for the registry."""
+    if artifact.format in _DATA:
+        return ""
+    what = _PROGRAMS.get(artifact.format, f"of the format {artifact.format}")
+    return (
+        f"it is {what}, and loading it runs whatever code is in it; if you trust everybody who can write to the "
+        "registry, say registry.trust=true"
     )
 
 

@@ -1,8 +1,15 @@
-"""Directories of files with checksums."""
+"""Directories of files with checksums, and names that may not lead out of them."""
 
+import os
 from pathlib import Path
 
-from mlbench.disk import files_in, flush, sha256
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlbench.disk import OutsideError, files_in, flush, inside, is_private, sha256
+
+PARTS = st.one_of(st.sampled_from(["..", ".", "", "a", "a.b", "...", "~", "\0", "C:"]), st.text(max_size=12))
 
 
 def test_files_are_listed_relative_and_sorted_without_folders(tmp_path: Path) -> None:
@@ -10,6 +17,16 @@ def test_files_are_listed_relative_and_sorted_without_folders(tmp_path: Path) ->
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     assert files_in(tmp_path) == ["a/c", "a/z", "b"]
+
+
+def test_links_are_listed_wherever_they_lead_and_never_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "file").write_text("x")
+    for name, target in (("folder", "real"), ("file", "real/file"), ("nowhere", "gone")):
+        (tmp_path / name).symlink_to(target)
+    assert files_in(tmp_path) == ["file", "folder", "nowhere", "real/file"]
+    with pytest.raises(OSError, match="file is a symbolic link"):
+        sha256(tmp_path / "file")
 
 
 def test_the_checksum_is_the_one_of_the_standard(tmp_path: Path) -> None:
@@ -22,3 +39,58 @@ def test_files_and_folders_can_be_flushed(tmp_path: Path) -> None:
     flush(tmp_path / "abc")
     flush(tmp_path)
     assert (tmp_path / "abc").read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "data/model.pt2", "a/./b", "..a", "a..b/c"])
+def test_names_that_stay_inside(tmp_path: Path, name: str) -> None:
+    assert inside(tmp_path, name).resolve() == (tmp_path / name).resolve()
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "a/../../x", "a/..", "/etc/passwd", "//x", "a\0b", "x" * 300, "a/" * 3000 + "b"]
+)
+def test_names_that_would_lead_out_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutsideError):
+        inside(tmp_path, name)
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "folder" / "file").symlink_to(tmp_path / "secret")
+    (tmp_path / "folder" / "up").symlink_to(tmp_path)
+    for name in ("file", "up/secret"):
+        with pytest.raises(OutsideError, match="symbolic link"):
+            inside(tmp_path / "folder", name)
+
+
+@given(st.lists(PARTS, max_size=6).map("/".join))
+def test_whatever_the_name_it_stays_inside_or_is_refused(name: str) -> None:
+    folder = Path("/surely/not/there")
+    try:
+        found = inside(folder, name)
+    except OutsideError:
+        return
+    assert Path(os.path.normpath(found)).is_relative_to(folder)
+    assert found != folder
+    assert not set(found.parts) & {".."}
+
+
+def test_private_is_ones_own_and_nobody_elses(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o700)
+    assert is_private(folder)
+    for mode, answer in ((0o755, True), (0o775, False), (0o777, False), (0o702, False)):
+        folder.chmod(mode)
+        assert is_private(folder) is answer, oct(mode)
+    folder.chmod(0o700)
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "file").touch(0o600)
+    assert not is_private(tmp_path / "link")
+    assert not is_private(tmp_path / "file")
+
+
+def test_what_somebody_else_owns_is_not_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+    assert is_private(tmp_path) is (mine == 0)  # the administrator's is as good as one's own

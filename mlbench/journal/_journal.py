@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import stat
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
+from mlbench.disk import is_private
 from mlbench.errors import InputError, MlbenchError
 from mlbench.journal import _sealed
 from mlbench.journal._records import Begun, Conclusion, Options, Planned
@@ -30,6 +31,7 @@ _TRIAL = "trial-"
 _RECORD = "record.json"
 _STUDY = "study.json"
 _PRIVATE = 0o700
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # it comes from the tracking server, and names a directory
 
 
 class JournalError(MlbenchError):
@@ -59,8 +61,10 @@ class Journal:
             begun: What is begun.
 
         Raises:
-            InputError: Nothing can be written there.
+            InputError: Nothing can be written there, or the run has no proper id.
         """
+        if not _RUN_ID.fullmatch(begun.run_id):
+            raise InputError(f"the MLflow store calls the study's run '{begun.run_id[:80]}', which is no id of a run")
         path = _folder(root) / begun.run_id
         try:
             path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
@@ -321,8 +325,7 @@ def _check_still_there(descriptor: int, path: Path) -> None:
 
 
 def _check_private(path: Path) -> None:
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+    if not is_private(path):
         raise JournalError(f"the journal {path} is not this user's own: nothing is read from it")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 
+from mlbench.disk import is_private
 from mlbench.errors import WorkerError
 from mlbench.records import Artifact, Scalar
 
@@ -17,6 +19,7 @@ COMPILE = "compile"
 CPU_CAPABILITY = "cpu_capability"
 TORCHAO = "torchao"
 PROGRAM_SUFFIX = ".pt2"
+_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 # inductor's counters of layers whose frozen weights were packed for the processor, over all graphs
 _PACKED = re.compile(r"(mkldnn_(conv|linear)_weight_pack|q(conv|linear)_weight_prepack)_matcher_count")
 
@@ -25,10 +28,12 @@ def require_compiler() -> str:
     """The C++ compiler that inductor finds.
 
     Raises:
-        WorkerError: There is none; nothing falls back to eager calls.
+        WorkerError: There is none, or others can write where it keeps what it compiles; nothing falls back to eager
+            calls.
     """
     from torch._inductor.cpp_builder import get_cpp_compiler
 
+    _require_private_cache()
     try:
         return str(get_cpp_compiler())
     except RuntimeError as error:
@@ -36,6 +41,23 @@ def require_compiler() -> str:
         raise WorkerError(
             f"torch.compile needs a C++ compiler, and none works here ({reason}); install g++, or name one in CXX"
         ) from error
+
+
+def _require_private_cache() -> None:
+    """See that inductor's cache is this user's own: its place has a fixed name, and what lies there is run."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    place = Path(os.environ.get(_CACHE) or default_cache_dir())
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private = is_private(place)
+    except OSError as error:
+        raise WorkerError(f"torch.compile cannot keep what it compiles in {place}: {error.strerror}") from error
+    if not private:
+        raise WorkerError(
+            f"torch.compile would run what lies in {place}, where others can write: remove it, or name another "
+            f"directory in {_CACHE}"
+        )
 
 
 class Compiled:

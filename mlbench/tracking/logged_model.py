@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from mlbench.config import ModelConfig
+from mlbench.disk import OutsideError, inside
 from mlbench.errors import InputError
 from mlbench.records import Artifact
 from mlbench.tracking.calls import first_line, quiet
@@ -107,7 +108,9 @@ def _native(
 ) -> Artifact:
     """The model as what it is, without MLflow's wrapper."""
     if name == "onnx":
-        plain = replace(config, path=str(place / flavor["data"]), options={"output": options.output})
+        plain = replace(
+            config, path=str(_named(place, flavor, "data", config.path)), options={"output": options.output}
+        )
         return OnnxFile().build(plain, data, store, progress)
     if name == "pytorch":
         return torch_model(config, place, flavor, data, store, progress)
@@ -125,9 +128,17 @@ def _downloaded(uri: str, folder: str) -> Path:
 def _flavors(place: Path, uri: str) -> Mapping[str, Any]:
     try:
         flavors: Mapping[str, Any] = Model.load(str(place)).flavors
-    except (MlflowException, OSError) as error:
+    except Exception as error:  # MLflow lets through whatever is wrong in the model's own file
         raise InputError(f"{_WHERE}.path: {uri} is no MLflow model: {first_line(error)}") from error
-    return flavors
+    return flavors if isinstance(flavors, Mapping) else {}
+
+
+def _named(place: Path, flavor: Any, key: str, uri: str | None) -> Path:
+    """The file that the flavour names; it lies in the model's directory, whatever the model says."""
+    try:
+        return inside(place, str(flavor[key]))
+    except (OutsideError, KeyError, TypeError) as error:
+        raise InputError(f"{_WHERE}.path: {uri} is no MLflow model: its '{key}': {error}") from error
 
 
 def _estimator(
@@ -139,7 +150,7 @@ def _estimator(
                 f"{_WHERE}.path: {config.path} is a scikit-learn model, so a pickle, and reading one runs whatever "
                 f"code is in it; if you know where it is from, say {_WHERE}.trust=true"
             )
-        return _fitted(config, place / flavor["pickled_model"], data, store, progress)
+        return _fitted(config, _named(place, flavor, "pickled_model", config.path), data, store, progress)
     with tempfile.TemporaryDirectory(prefix="mlbench-model-") as folder:
         # skops makes known types only, so this takes no trust
         return _fitted(config, _from_skops(config, place, Path(folder)), data, store, progress)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import mlflow.artifacts
 from mlflow.models import Model
 
+from mlbench.disk import OutsideError, inside
 from mlbench.errors import InputError
 from mlbench.records import Artifact, Recipe
 from mlbench.tracking import names
@@ -80,6 +81,7 @@ def fetch(tracker: Tracker, registered: Registered, out: Path) -> Artifact:
     """The artifact with its files, taken from the logged model into an empty directory.
 
     Raises:
+        InputError: The logged model is none of mlbench's.
         TrackingError: MLflow refused, or the logged model has lost a file.
     """
     with (
@@ -91,7 +93,12 @@ def fetch(tracker: Tracker, registered: Registered, out: Path) -> Artifact:
                 artifact_uri=f"{_MODEL}{registered.model_id}", dst_path=folder, tracking_uri=tracker.location.uri
             )
         )
-        source = _files(local, registered.form)
+        try:
+            source = _files(local, registered.form)
+        except (OutsideError, KeyError, TypeError, AttributeError, StopIteration) as error:
+            raise InputError(
+                f"incumbent: the logged model {registered.model_id} is not one that mlbench wrote: {error}"
+            ) from error
         if source.is_dir():
             shutil.copytree(source, out, dirs_exist_ok=True)
             entry = registered.artifact.entry
@@ -105,12 +112,12 @@ def _files(local: Path, form: str) -> Path:
     """The artifact's own file, or directory of files, in a downloaded model."""
     flavors: dict[str, Any] = Model.load(str(local)).flavors
     if form == "onnx":
-        graph = local / str(flavors["onnx"]["data"])
+        graph = inside(local, str(flavors["onnx"]["data"]))
         return graph if graph.is_file() else graph.parent
     if form == "pytorch":
-        return local / str(flavors["pytorch"]["model_data"]) / "model.pt2"
+        return inside(local, f"{flavors['pytorch']['model_data']}/model.pt2")
     kept = flavors["python_function"]["artifacts"]
-    return local / str(next(iter(kept.values()))["path"])
+    return inside(local, str(next(iter(kept.values()))["path"]))
 
 
 __all__ = ["Registered", "fetch", "find_registered"]

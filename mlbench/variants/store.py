@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mlbench.disk import files_in, flush, no_room, sha256
+from mlbench.disk import OutsideError, files_in, flush, inside, is_private, no_room, sha256
 from mlbench.errors import InputError, MlbenchError
 from mlbench.records import Artifact, from_dict, to_dict
 from mlbench.workloads import Progress
@@ -103,7 +103,7 @@ class Store:
             progress: Told when a stored artifact is damaged and built again; :attr:`notices` keeps it too.
 
         Raises:
-            InputError: The store's directory cannot be made.
+            InputError: The store's directory cannot be made, or others can write to the stored artifact.
             StoreError: The artifact cannot be written.
         """
         digest = digest_of(key)
@@ -149,7 +149,11 @@ class Store:
             shutil.rmtree(work, ignore_errors=True)
 
     def find(self, digest: str) -> Artifact | None:
-        """The stored artifact of that digest, every file checked; None where there is none, or it is damaged."""
+        """The stored artifact of that digest, every file checked; None where there is none, or it is damaged.
+
+        Raises:
+            InputError: Others can write to it.
+        """
         try:
             return self._take(self._place(digest), digest)
         except DamagedError:
@@ -222,7 +226,9 @@ class Store:
 
         Raises:
             DamagedError: It is not what it was.
+            InputError: Others can write to it: its manifest proves nothing then, and loading it may run code.
         """
+        _require_private(place)
         manifest = _read_manifest(place)
         if manifest.get("digest") != digest:
             raise DamagedError("its manifest is of another artifact")
@@ -232,15 +238,22 @@ class Store:
             odd = min(present ^ set(files))
             raise DamagedError(f"{odd} is {'missing' if odd in files else 'not part of it'}")
         for name, facts in files.items():
-            if sha256(place / name) != facts["sha256"]:
+            try:
+                found = sha256(inside(place, name))
+            except (OutsideError, OSError) as error:
+                raise DamagedError(f"{name} cannot be read: {error}") from None
+            if not isinstance(facts, dict) or found != facts.get("sha256"):
                 raise DamagedError(f"{name} has changed")
+        artifact = _artifact(manifest)
+        if artifact.entry not in files:
+            raise DamagedError(f"its file {artifact.entry} is not part of it")
         with contextlib.suppress(OSError):  # a read-only store can still be used; only its listing stays behind
             os.utime(place / MANIFEST, times=(self._clock(), self._clock()))
-        return replace(_artifact(manifest), path=str(place))
+        return replace(artifact, path=str(place))
 
     def _seal(self, made: Artifact, work: Path, digest: str, key: Mapping[str, Any]) -> int:
         """Write the manifest and flush everything to disk; returns the bytes of all files."""
-        if not (work / made.entry).is_file():
+        if made.entry not in files_in(work):
             raise StoreError(f"artifact {digest[:12]} was built without its file {made.entry}")
         files = {
             name: {"sha256": sha256(work / name), "bytes": (work / name).stat().st_size} for name in files_in(work)
@@ -301,6 +314,19 @@ class Store:
             return StoreEntry(place.name, "", size, place.stat().st_mtime, (), str(error))
         used = (place / MANIFEST).stat().st_mtime
         return StoreEntry(place.name, artifact.format, size, used, tuple(step.name for step in artifact.steps))
+
+
+def _require_private(place: Path) -> None:
+    try:
+        private = is_private(place)
+    except OSError:
+        raise DamagedError("it is gone, or cannot be looked at") from None
+    if not private:
+        raise InputError(
+            f"cache_dir: {place} belongs to somebody else, or others can write there, and what they write may run when "
+            "it is loaded: make it this user's own (chown, chmod go-w), or name another directory with cache_dir or "
+            "$MLBENCH_CACHE_DIR"
+        )
 
 
 def _read_manifest(place: Path) -> dict[str, Any]:

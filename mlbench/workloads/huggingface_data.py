@@ -33,7 +33,7 @@ class HubOptions:
 
 
 class Hub:
-    """One table per split; names of classes come from the dataset's own features."""
+    """One table per split; names of classes come from the dataset's own features. A dataset's own code is never run."""
 
     options: type[Any] = HubOptions
 
@@ -65,7 +65,9 @@ def _whole(options: HubOptions) -> Mapping[str, Any]:
             found = datasets.load_from_disk(str(folder))
         else:
             name = str(folder) if folder.is_dir() else options.id
-            found = datasets.load_dataset(name, options.config, revision=options.revision)
+            # where the library still runs scripts of datasets, it also asks on the terminal unless told
+            scripts = {"trust_remote_code": False} if datasets.__version__.startswith(("2.", "3.")) else {}
+            found = datasets.load_dataset(name, options.config, revision=options.revision, **scripts)
     except Exception as error:  # the library and the hub raise what they like
         reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise InputError(

@@ -202,20 +202,21 @@ def locate(path: str) -> str:
     if spec is None or spec.origin is None:
         raise InputError(f"{_WHERE}.path: the package '{name}' is not installed: pip install {name.replace('_', '-')}")
     folder = Path(spec.origin).parent / inner
-    if not folder.is_dir():
+    if not folder.is_dir() or ".." in Path(inner).parts or Path(inner).is_absolute():
         raise InputError(f"{_WHERE}.path: the package '{name}' has no folder '{inner}'")
     return str(folder)
 
 
 def _loaded(auto: str, place: str, options: HuggingFaceOptions) -> Any:
-    """What transformers makes of a folder or hub id."""
+    """What transformers makes of a folder or hub id; no code that comes with it runs, and weights are tensors only."""
+    safely: dict[str, Any] = {"trust_remote_code": False}
+    if auto.startswith("AutoModel"):
+        safely["weights_only"] = True
     try:
         with _quietly():
             import transformers
 
-            return getattr(transformers, auto).from_pretrained(
-                place, revision=options.revision or "main", trust_remote_code=False
-            )
+            return getattr(transformers, auto).from_pretrained(place, revision=options.revision or "main", **safely)
     except Exception as error:  # the library and the hub raise what they like
         reason = next(iter(str(error).strip().splitlines()), "")
         raise InputError(f"{_WHERE}.path: {place} cannot be loaded: {type(error).__name__}: {reason}") from error

@@ -70,3 +70,14 @@ def test_nothing_here_opens_a_connection_of_its_own() -> None:
 def test_telemetry_is_left_as_it_is_set() -> None:
     switches = re.compile(r"TELEMETRY|DO_NOT_TRACK")
     assert [path.name for path in SOURCES if switches.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_temporary_files_are_made_by_tempfile_in_places_that_nobody_can_guess() -> None:
+    """``mkdtemp`` and what is built on it make directories of mode 0700; a name in /tmp would be anybody's."""
+    allowed = {"TemporaryDirectory", "TemporaryFile", "mkdtemp", "gettempdir"}
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"[\"']/(var/)?tmp\b", text), path
+        assert set(re.findall(r"tempfile\.(\w+)", text)) <= allowed, path
+    (only,) = [path.name for path in SOURCES if "gettempdir" in path.read_text(encoding="utf-8")]
+    assert only == "machine_lock.py"  # a name that all users share, on purpose; see its promises

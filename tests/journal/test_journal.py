@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,13 @@ def test_nothing_is_read_where_others_may_write(journal: Journal) -> None:
         Journal.open(journal.path)
     with pytest.raises(JournalError, match="not this user's own"):
         Journal.peek(journal.path)
+
+
+@pytest.mark.parametrize("run_id", ["../../elsewhere", "/tmp/elsewhere", "", ".", "a" * 65, "a\0b"])
+def test_a_tracking_server_cannot_say_where_it_lies(tmp_path: Path, run_id: str) -> None:
+    with pytest.raises(InputError, match="which is no id of a run"):
+        Journal.begin(tmp_path / "cache", replace(BEGUN, run_id=run_id))
+    assert not list(tmp_path.iterdir())
 
 
 def test_removing_leaves_nothing(journal: Journal) -> None:

@@ -264,3 +264,29 @@ def test_columns_of_one_table_must_stand_in_the_signatures_order(ready, tmp_path
     found = ready(named)
     inputs = found.data.test.inputs
     np.testing.assert_allclose(answers(found.source, RuntimeSettings(), inputs), inputs["b"].reshape(-1) + 1)
+
+
+@pytest.mark.parametrize(
+    "flavors",
+    [
+        "{onnx: {data: ../outside.onnx}}",
+        "{onnx: {data: /outside.onnx}}",
+        "{onnx: {}}",
+        "{onnx: [data]}",
+        "{sklearn: {pickled_model: ../fitted.pkl}}",
+    ],
+)
+def test_a_model_names_no_file_outside_of_it(ready, tmp_path, flavors):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    onnx.save(linear(), tmp_path / "outside.onnx")
+    (folder / "MLmodel").write_text(f"flavors: {flavors}\n")
+    assert "is no MLflow model: its '" in refusal(ready, workload(str(folder.as_uri()), trust=True))
+
+
+@pytest.mark.parametrize("text", ["", "- a", "flavors: {{", "flavors: 3", "\0", "a: " + "[" * 5000])
+def test_a_damaged_description_of_a_model(ready, tmp_path, text):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "MLmodel").write_text(text)
+    assert "workload.model.path: " in refusal(ready, workload(folder.as_uri()))

@@ -1,6 +1,7 @@
 """A registered version becomes an artifact again that answers like the one that was measured."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -79,8 +80,9 @@ def test_a_form_that_cannot_be_measured_again(published):
 class Given:
     """The two sections of a study that the incumbent asks for."""
 
-    def __init__(self, study, wanted=True, inputs=INPUTS, factory="tiny_nets:tiny_cnn"):
+    def __init__(self, study, wanted=True, inputs=INPUTS, factory="tiny_nets:tiny_cnn", trust=False):
         self.incumbent = wanted
+        self.registry = RegistryConfig(trust=trust)
         self.info = replace(
             study.workload, data=replace(study.workload.data, inputs=inputs), model={"factory": factory}
         )
@@ -134,3 +136,43 @@ def test_code_that_is_not_the_workloads_own_is_not_run(begun, artifacts, monkeyp
     other = Given(study, factory="elsewhere:net")
     with pytest.raises(InputError, match="it is made by the code tiny_nets:tiny_cnn, which is not the workload's own"):
         incumbent(other, runs, other, store, print)
+
+
+@pytest.mark.parametrize(
+    ("format_", "words"),
+    [
+        ("pt2", "it is an exported program"),
+        ("torchscript", "it is TorchScript"),
+        ("aoti", "it is a compiled library"),
+        ("sklearn", "it is a pickle"),
+        ("their_own", "it is of the format their_own"),
+    ],
+)
+def test_a_champion_that_could_run_code_takes_trust(begun, monkeypatch, format_, words):
+    runs, study, store = begun
+    known = find_registered(runs.tracker, runs.champion)
+    program = replace(known, artifact=replace(known.artifact, format=format_))
+    monkeypatch.setattr("mlbench.incumbent.find_registered", lambda *_: program)
+    given = Given(study)
+    with pytest.raises(InputError, match=rf"{words}.*, and loading it runs whatever code is in it; .*registry.trust=true"):
+        incumbent(given, runs, given, store, print)
+    assert store.entries() == []
+    trusted = Given(study, trust=True)
+    assert [arm.artifact.format for arm in incumbent(trusted, runs, trusted, store, print)] == [format_]
+
+
+def test_a_logged_model_names_no_file_outside_of_it(begun, monkeypatch, tmp_path):
+    runs, study, store = begun
+    given, secret = Given(study), tmp_path / "secret"
+    secret.write_text("not a model")
+    real = mlflow.artifacts.download_artifacts
+
+    def download(**asked):
+        folder = real(**asked)
+        path = Path(folder) / "MLmodel"
+        path.write_text(path.read_text().replace("data: model.onnx", f"data: {secret}"))
+        return folder
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
+    with pytest.raises(InputError, match="is not one that mlbench wrote: .* does not stay in its directory"):
+        incumbent(given, runs, given, store, print)

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -339,3 +340,65 @@ def test_two_processes_at_once(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     assert [entry.damaged for entry in store.entries()] == [""]
     assert left_behind(store) == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# what may be loaded from it
+
+
+def test_an_artifact_that_others_can_write_to_is_refused(store: Store) -> None:
+    make = Maker()
+    place = Path(store.build(KEY, make).path)
+    place.chmod(0o777)
+    with pytest.raises(InputError, match=r"cache_dir: .* others can write there, and what they write may run"):
+        store.build(KEY, make)
+    with pytest.raises(InputError, match="others can write there"):
+        store.find(place.name)
+    place.chmod(0o755)
+    assert store.find(place.name) is not None
+    assert make.calls == 1
+
+
+def _link_file(place: Path) -> None:
+    (place / "elsewhere").write_text("weights")
+    (place / "model.bin").unlink()
+    (place / "model.bin").symlink_to(place / "elsewhere")
+
+
+def _link_folder(place: Path) -> None:
+    (place / "sub").rename(place.parent / ".moved-sub")
+    (place / "sub").symlink_to(place.parent / ".moved-sub")
+
+
+def _edit(place: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    manifest = json.loads((place / MANIFEST).read_text())
+    change(manifest)
+    (place / MANIFEST).write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _link_file,
+        _link_folder,
+        lambda place: _edit(place, lambda manifest: manifest["artifact"].update(entry="../../../../etc/passwd")),
+        lambda place: _edit(place, lambda manifest: manifest["artifact"].update(entry="")),
+        lambda place: _edit(place, lambda manifest: manifest["files"].update({"model.bin": None})),
+    ],
+)
+def test_nothing_is_taken_through_links_or_from_elsewhere(store: Store, damage: Callable[[Path], None]) -> None:
+    make = Maker()
+    damage(Path(store.build(KEY, make).path))
+    again = store.build(KEY, make)
+    assert make.calls == 2
+    assert not any(path.is_symlink() for path in Path(again.path).rglob("*"))
+
+
+@pytest.mark.parametrize("entry", ["../other.bin", "/etc/hostname", ""])
+def test_a_build_whose_file_lies_elsewhere_is_refused(store: Store, entry: str) -> None:
+    def elsewhere(out: Path) -> Artifact:
+        (out.parent / "other.bin").write_text("x")
+        return replace(Maker()(out), entry=entry)
+
+    with pytest.raises(StoreError, match="was built without its file"):
+        store.build(KEY, elsewhere)

@@ -41,6 +41,7 @@ class Split:
 def library(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A stand-in whose answer is set by the test, and which keeps what it was asked."""
     fake: Any = ModuleType("datasets")
+    fake.__version__ = "4.1.0"
     fake.asked, fake.answer = [], {"train": Split(8), "test": Split(4, 8), "unsupervised": Split(2)}
 
     def answer(*args: Any, **kwargs: Any) -> Any:
@@ -101,3 +102,10 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("mlbench.registry.importlib.util.find_spec", lambda name: None)
     (sentence,) = check_data(DataConfig("huggingface", {"id": "a/b"}))
     assert "needs datasets, which is not installed: pip install 'mlflow-mlbench[huggingface]'" in sentence
+
+
+@pytest.mark.parametrize(("version", "more"), [("3.6.0", {"trust_remote_code": False}), ("4.0.0", {})])
+def test_no_script_of_a_dataset_is_run(library: Any, version: str, more: dict[str, bool]) -> None:
+    library.__version__ = version  # from 4 on there are no scripts, and nothing to say so
+    Hub().load(HubOptions("someone/reviews"))
+    assert library.asked == [(("someone/reviews", None), {"revision": None, **more})]

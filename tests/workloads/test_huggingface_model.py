@@ -267,9 +267,41 @@ def test_what_is_wrong_before_anything_is_read(config: WorkloadConfig, tmp_path:
     assert "./nowhere does not exist" in problems(path="./nowhere")[0]
     assert "pip install surely-absent" in problems(path="package:surely_absent/model")[0]
     assert "has no folder 'nothing'" in problems(path="package:transformers/nothing")[0]
+    assert "has no folder '../torch'" in problems(path="package:transformers/../torch")[0]
+    assert "has no folder '/'" in problems(path="package:transformers//")[0]
     assert "workload.model.train is for other sources" in problems(path="a/b", train=TrainConfig())[0]
     assert "'head' is 'none', but must be one of" in problems(path="a/b", options={"head": "none"})[0]
     assert problems(path="someone/model") == []
+
+
+def test_no_code_that_comes_with_a_model_is_run(
+    config: WorkloadConfig, tiny: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (tiny / "sequence").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    told = json.loads((tmp_path / "config.json").read_text())
+    told |= {"model_type": "theirs", "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    (tmp_path / "evil.py").write_text("import pathlib; pathlib.Path('ran').touch()\n")
+    monkeypatch.chdir(tmp_path)
+    assert "cannot be loaded" in refusal(of(config, tmp_path), store)
+    assert not (tmp_path / "ran").exists()
+
+
+class _Payload:
+    def __reduce__(self) -> Any:
+        return (print, ("executed",))
+
+
+def test_weights_of_a_model_are_tensors_only(
+    config: WorkloadConfig, tiny: Path, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (tiny / "sequence").iterdir():
+        if path.suffix != ".safetensors":
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    torch.save({"w": _Payload()}, tmp_path / "pytorch_model.bin")
+    assert "cannot be loaded" in refusal(of(config, tmp_path), store)
+    assert "executed" not in capsys.readouterr().out
 
 
 def test_damaged_weights(config: WorkloadConfig, tiny: Path, store: Store, tmp_path: Path) -> None:

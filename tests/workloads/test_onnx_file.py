@@ -79,6 +79,21 @@ def test_weights_beside_the_file_come_along(use: Use, tmp_path: Path) -> None:
     assert "is not a valid ONNX file" in refusal(use, path)
 
 
+@pytest.mark.parametrize("location", ["../secret.bin", "/secret.bin", "link.bin"])
+def test_weights_elsewhere_are_not_read(use: Use, tmp_path: Path, location: str) -> None:
+    """A file from outside could name any file of this user as its weights, and have it copied into MLflow."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    path = write(folder / "m.onnx", save_as_external_data=True, location="m.bin", size_threshold=0)
+    (folder / "m.bin").rename(tmp_path / "secret.bin")
+    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    model = onnx.load(path, load_external_data=False)
+    for entry in model.graph.initializer[0].external_data:
+        entry.value = location if entry.key == "location" else entry.value
+    Path(path).write_bytes(model.SerializeToString())
+    assert "m.onnx is not a valid ONNX file" in refusal(use, path)
+
+
 def test_files_that_do_not_fit(use: Use, tmp_path: Path) -> None:
     good = write(tmp_path / "m.onnx")
     assert "m.onnx has no output 'score'; did you mean scores?" in refusal(use, good, output="score")
