@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version as installed_version
 from os import PathLike
 from pathlib import Path
@@ -32,9 +32,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from mlbench import checks, overrides, schema, tree
 from mlbench.config import RecipeConfig, StudyConfig
+from mlbench.config_files import SCHEME, UserFiles
 from mlbench.errors import InputError
+from mlbench.interpolations import hide_secrets
+from mlbench.masking import redact, redacted
+from mlbench.outside import LimitError, read_yaml
 from mlbench.records import Notice
-from mlbench.tracking.names import redact
 
 _RAISED = re.compile(r"^\w+ raised while resolving interpolation: ")
 _REGISTERED = re.compile(r"models:/([^/@]+)[/@]")  # by alias or version; models:/m-... is a logged model
@@ -80,19 +83,22 @@ def compose(
     composed, more, notices = _compose([item for item in read if not isinstance(item, str)], directories)
     problems += more
     if composed is None:
-        raise InputError(problems)
+        raise InputError([redact(problem) for problem in problems])
     _come_home(composed)
+    hide_secrets(composed)
     config, more = _validate(composed)
     problems += more
     if config is None or problems:
-        raise InputError(list(dict.fromkeys(problems)))
-    record = _masked(OmegaConf.to_container(composed, resolve=False))
+        raise InputError(list(dict.fromkeys(map(redact, problems))))
+    record: dict[str, Any] = redacted(OmegaConf.to_container(composed, resolve=False))
     return Composition(
         config=config,
-        overrides=tuple(_masked(text) for text in requested),
+        overrides=tuple(map(redact, requested)),
         record=record,
         yaml=yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=120),
-        warnings=(*notices, *checks.warnings(config)),
+        warnings=tuple(
+            replace(notice, message=redact(notice.message)) for notice in (*notices, *checks.warnings(config))
+        ),
     )
 
 
@@ -108,7 +114,7 @@ class _UserDirectories(SearchPathPlugin):  # type: ignore[misc] # hydra publishe
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Called by Hydra whenever somebody's search path is made."""
         for path in self.current:
-            search_path.prepend("mlbench", f"file://{path}", anchor=SearchPathQuery("main", None))
+            search_path.prepend("mlbench", f"{SCHEME}://{path}", anchor=SearchPathQuery("main", None))
 
 
 @contextmanager
@@ -118,6 +124,7 @@ def _hydra(directories: Sequence[Path]) -> Iterator[Callable[[Sequence[str]], Di
     outer, base = GlobalHydra.instance().hydra, hydra_version.VersionBase.instance().version_base
     GlobalHydra.instance().clear()
     Plugins.instance().register(_UserDirectories)
+    Plugins.instance().register(UserFiles)
     _UserDirectories.current = tuple(user)
     # Hydra 1.4 deprecates version_base, Hydra 1.3 warns without it
     options = {"version_base": "1.3"} if installed_version("hydra-core").startswith("1.3") else {}
@@ -231,7 +238,10 @@ def _broken_files(directories: Sequence[Path]) -> list[str]:
     problems = []
     for path in sorted({path for directory in directories for path in directory.rglob("*.yaml")}):
         try:
+            read_yaml(path)
             OmegaConf.load(path)
+        except LimitError:
+            continue  # said where it is read, if it is
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -349,11 +359,3 @@ def _paths_of(value: Any, wanted: str, path: tuple[str | int, ...] = ()) -> Iter
         if key == wanted:
             yield (*path, key)
         yield from _paths_of(item, wanted, (*path, key))
-
-
-def _masked(value: Any) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, dict):
-        return {key: _masked(item) for key, item in value.items()}
-    return [_masked(item) for item in value] if isinstance(value, list) else value

@@ -12,6 +12,7 @@ import yaml
 
 from mlbench import registry, tree
 from mlbench.errors import MlbenchError
+from mlbench.outside import LimitError, read_yaml
 
 _GROUPS = {
     "workloads": "workload",
@@ -80,8 +81,10 @@ def _part(entry: registry.Entry) -> Item:
 
 def _configuration(kind: str, path: Path, provider: str) -> Item:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_yaml(path)
         content = yaml.safe_load(text)
+    except LimitError as error:
+        return Item(path.stem, "", available=False, reason=f"{path}: it is not read: {error}", provider=provider)
     except (OSError, ValueError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""

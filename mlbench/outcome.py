@@ -10,10 +10,10 @@ from mlbench.config import StudyConfig, TrackingConfig
 from mlbench.delivery import Delivered
 from mlbench.errors import ExitCode, MlbenchError, TrackingError
 from mlbench.journal import Journal
+from mlbench.masking import redact
 from mlbench.progress import Progress
 from mlbench.records import Study
 from mlbench.tracking import OpenStudy, Promotion, Tracker, study_url
-from mlbench.tracking.names import redact
 
 
 @dataclass(frozen=True, slots=True)

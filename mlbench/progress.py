@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from mlbench.reporting.text import duration, plain
+from mlbench.reporting.text import duration, plain, redact
 
 REDRAW_NS = 500_000_000
 _BAR = 24
@@ -62,7 +62,7 @@ class Progress:
     def phase(self, text: str) -> None:
         """A new phase begins, such as ``preparing workload`` or ``building arm 2 of 7: onnx_fp32``."""
         self._leave("done")
-        self._phase, self._detail, self._trial = plain(text), "", 0
+        self._phase, self._detail, self._trial = plain(redact(text)), "", 0
         self._phase_start_ns = self._now_ns()
         if self._live is None:
             self._line(self._phase)
@@ -71,7 +71,7 @@ class Progress:
 
     def step(self, text: str) -> None:
         """What the current phase is busy with."""
-        detail = plain(text)
+        detail = plain(redact(text))
         if detail == self._detail:
             return
         self._detail = detail
@@ -104,7 +104,7 @@ class Progress:
 
     def notice(self, text: str) -> None:
         """Something the reader should know; stays on the screen."""
-        self._line(f"note: {plain(text)}", style="yellow")
+        self._line(f"note: {plain(redact(text))}", style="yellow")
 
     def close(self) -> None:
         """End the last phase and leave the terminal as it was; may be called again."""

@@ -13,12 +13,11 @@ from mlbench import __version__, overrides
 from mlbench.compose import Composition, compose
 from mlbench.errors import InputError, MlbenchError
 from mlbench.journal import Begun, Journal, JournaledArm, JournalError, Planned, journals
+from mlbench.masking import redact, redacted
 from mlbench.records import Arm, Measurement, Notice, from_dict, to_dict
 from mlbench.sittings import continued, epoch
 from mlbench.sync import tracking_config
 from mlbench.tracking import OpenStudy, Tracker, find_champion
-from mlbench.tracking.content import redacted
-from mlbench.tracking.names import redact
 from mlbench.variants.store import Store
 
 _WHERE = ("tracking.uri=", "tracking.experiment=")  # where a study is recorded is where it was begun

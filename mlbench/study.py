@@ -107,6 +107,7 @@ def run_study(
                 study = _conclude(composition, heading, workload, arms, failed, measurement, task, store, spent)
                 study = replace(study, warnings=(*study.warnings, *notices(before)))
                 conclusion = conclusion_of(study, config, workload.data.test.inputs)
+                study = conclusion.study  # from here on, what may be shown
                 noting(progress, partial(journal.conclude, conclusion, measurement))
             progress.phase("Publishing to MLflow")
             send = partial(deliver, tracker, runs.run_id, conclusion, measurement, {arm.name: arm for arm in arms})

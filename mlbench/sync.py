@@ -14,9 +14,9 @@ from mlbench.config import TrackingConfig
 from mlbench.delivery import deliver
 from mlbench.errors import InputError, MlbenchError
 from mlbench.journal import Begun, Journal, JournalBusyError, JournalError, Planned, journals
+from mlbench.masking import redact
 from mlbench.records import Arm
 from mlbench.tracking import Tracker, connect
-from mlbench.tracking.names import redact
 from mlbench.variants.store import Store
 
 State = Literal["delivered", "failed", "unfinished", "under way", "damaged"]

@@ -22,6 +22,7 @@ predictions    one row per test item, in test-set order: ``row``, ``label``, ``p
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -30,6 +31,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.outside import LimitError, check_table
 from mlbench.records import SCHEMA_VERSION, ConditionKey, Measurement, Predictions, RecordError, Turn
 
 Columns = dict[str, npt.NDArray[Any]]
@@ -86,7 +88,7 @@ def read_samples(path: Path) -> Columns:
     """
     import pyarrow as pa
 
-    table = _read(path, "samples", _SAMPLES)
+    table = _read(path, "samples", dict.fromkeys(_SAMPLES, "i") | {"phase": "t"})
     columns: Columns = {}
     for name in _SAMPLES:
         column = table.column(name)
@@ -125,7 +127,7 @@ def read_hardware(path: Path) -> Columns:
     Raises:
         RecordError: Damaged, not a hardware table, or written by a newer mlbench.
     """
-    table = _read(path, "hardware", (*_TURN_KEY, *_TURN_TIMES))
+    table = _read(path, "hardware", dict.fromkeys((*_TURN_KEY, *_TURN_TIMES), "i"), others="if")
     return {
         name: table.column(name).fill_null(_NULL).to_numpy() if name in _TURN_KEY else table.column(name).to_numpy()
         for name in table.column_names
@@ -158,14 +160,14 @@ def read_predictions(path: Path) -> Predictions:
     Raises:
         RecordError: Damaged, not a predictions table, or written by a newer mlbench.
     """
-    table = _read(path, "predictions", ("row", "output_0"))
-    shape = table.schema.metadata.get(b"mlbench.output_shape", b"").decode()
+    table = _read(path, "predictions", {"row": "i", "output_0": "f"}, others="if")
+    shape = _said(table, "mlbench.output_shape")
     flat = np.column_stack([table.column(name).to_numpy() for name in _columns(table, "output")])
     try:
         outputs = flat.reshape(len(flat), *(int(size) for size in shape.split(",") if size))
     except ValueError as error:
         raise RecordError(f"'{path.name}' is damaged: its outputs do not have the shape ({shape})") from error
-    arm = table.schema.metadata.get(b"mlbench.arm", b"").decode()
+    arm = _said(table, "mlbench.arm")
     labels = _read_laid_out(table, "label")
     if labels is None:
         raise RecordError(f"'{path.name}' is damaged: it lacks the column label")
@@ -288,26 +290,62 @@ def _write(path: Path, table: str, arm: str, arrays: Mapping[str, Any], more: Ma
         raise
 
 
-def _read(path: Path, table: str, needed: tuple[str, ...]) -> Any:
+def _read(path: Path, table: str, needed: Mapping[str, str], others: str = "") -> Any:
+    """The table in a file, its columns what they should be.
+
+    Args:
+        path: The file.
+        table: Which table it should be.
+        needed: Columns that must be there, and what each holds: ``i`` whole numbers, ``f`` floats, ``t`` texts.
+        others: What further columns may hold.
+
+    Raises:
+        RecordError: Damaged, another table, more than fits into memory, or written by a newer mlbench.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        content = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as error:
+        with pq.ParquetFile(path) as file:
+            about = file.metadata
+            unpacked = sum(about.row_group(index).total_byte_size for index in range(about.num_row_groups))
+            check_table(about.num_rows, about.num_columns, unpacked)
+            content = file.read()
+        names = content.column_names
+    except (OSError, pa.ArrowException, LimitError, UnicodeDecodeError) as error:
         raise RecordError(f"'{path.name}' cannot be read as a Parquet table: {error}") from error
-    metadata = content.schema.metadata or {}
-    found = metadata.get(b"mlbench.table", b"").decode()
+    found = _said(content, "mlbench.table")
     if found != table:
         kind = f"a table of {found}" if found else "not a table of mlbench"
         raise RecordError(f"'{path.name}' is {kind}, but a table of {table} was expected")
-    schema = metadata.get(b"mlbench.schema", b"").decode()
-    if not schema.isdigit() or int(schema) > SCHEMA_VERSION:
+    schema = _said(content, "mlbench.schema")
+    if not schema.isascii() or not schema.isdigit() or int(schema[:9]) > SCHEMA_VERSION:
         raise RecordError(
             f"'{path.name}' has schema version {schema or 'unknown'}, but this mlbench reads up to {SCHEMA_VERSION}: "
             "upgrade mlflow-mlbench"
         )
-    missing = [name for name in needed if name not in content.column_names]
+    missing = [name for name in needed if name not in names]
     if missing:
         raise RecordError(f"'{path.name}' is damaged: it lacks the columns {', '.join(missing)}")
+    times = Counter(names)
+    odd = [name for name in names if times[name] > 1 or not _holds(content, name, needed.get(name, others))]
+    if odd:
+        raise RecordError(f"'{path.name}' is damaged: its column {odd[0]} does not hold what it should")
     return content
+
+
+def _holds(table: Any, name: str, kinds: str) -> bool:
+    """Whether a column has one of these types, and a value in every row where it must."""
+    import pyarrow.types as is_
+
+    column = table.column(name)
+    kind = column.type.value_type if is_.is_dictionary(column.type) else column.type
+    found = "i" if is_.is_integer(kind) else "f" if is_.is_floating(kind) else "t" if is_.is_string(kind) else "?"
+    may_be_absent = found == "f" or name in _NULLABLE
+    return found in kinds and (may_be_absent or column.null_count == 0)
+
+
+def _said(table: Any, key: str) -> str:
+    """What a file says of itself; empty for nothing, or for nothing that can be read."""
+    raw: bytes = (table.schema.metadata or {}).get(key.encode(), b"")
+    return raw.decode(errors="replace")

@@ -251,6 +251,36 @@ class TestDamage:
         with pytest.raises(RecordError, match="lacks the columns group, ns"):
             tables.read_samples(path)
 
+    @pytest.mark.parametrize(
+        ("name", "column"),
+        [
+            ("ns", pa.array(["1", "2"])),
+            ("ns", pa.array([1.5, 2.5])),
+            ("trial", pa.array([None, 1], pa.int32())),
+            ("phase", pa.array([1, 2])),
+            ("call", pa.array([[1], [2]])),
+        ],
+    )
+    def test_columns_that_hold_something_else(self, path, name, column):
+        table = pq.read_table(path).slice(0, 2)
+        pq.write_table(table.set_column(table.column_names.index(name), name, column), path)
+        with pytest.raises(RecordError, match=f"its column {name} does not hold what it should"):
+            tables.read_samples(path)
+
+    def test_a_column_that_is_there_twice(self, path):
+        table = pq.read_table(path)
+        pq.write_table(table.append_column("ns", table.column("ns")), path)
+        with pytest.raises(RecordError, match=r"'samples\.parquet' (is damaged: its column ns|cannot be read)"):
+            tables.read_samples(path)
+
+    def test_more_than_there_is_memory(self, path, monkeypatch):
+        table = pq.read_table(path).slice(0, 1)
+        many = pa.Table.from_arrays([pa.repeat(table[n][0], 1 << 17) for n in table.column_names], schema=table.schema)
+        pq.write_table(many, path)
+        monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 256}.__getitem__)  # 1 MiB
+        with pytest.raises(RecordError, match="it unpacks to"):
+            tables.read_samples(path)
+
     def test_impossible_shape(self, tmp_path):
         tables.write_predictions(tmp_path / "p", Predictions("a", np.zeros((2, 3)), np.zeros(2, np.int64)))
         self.change(tmp_path / "p", output_shape="5")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from mlbench.cli.arguments import parse
 from mlbench.errors import ExitCode, InputError, MlbenchError
+from mlbench.masking import redact
 
 DEBUG_VARIABLE = "MLBENCH_DEBUG"
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _failed(error: Exception) -> int:
     if os.environ.get(DEBUG_VARIABLE):
-        traceback.print_exception(error)
+        sys.stderr.write(redact("".join(traceback.format_exception(error))))
     if isinstance(error, InputError):
         for problem in error.problems:
             _say(problem)
@@ -53,7 +54,7 @@ def _failed(error: Exception) -> int:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"mlbench: {text}\n")
+    sys.stderr.write(f"mlbench: {redact(text)}\n")
 
 
 __all__ = ["DEBUG_VARIABLE", "main"]

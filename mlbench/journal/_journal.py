@@ -286,7 +286,7 @@ class Journal:
         try:
             _sealed.check(self.path / name)
             return get(self.path / name)
-        except (_sealed.DamagedError, RecordError, OSError, ValueError) as error:
+        except (_sealed.DamagedError, RecordError, OSError, ValueError, EOFError, MemoryError) as error:
             raise JournalError(f"the journal {self.path} is damaged: {error}") from error
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlbench.disk import files_in, flush, sha256
+from mlbench.outside import parse_json
 
 SUMS = "SHA256SUMS.json"
 
@@ -49,7 +50,7 @@ def check(place: Path) -> None:
         DamagedError: A file is missing, has changed, or does not belong there.
     """
     try:
-        sums = json.loads((place / SUMS).read_text(encoding="utf-8"))
+        sums = parse_json((place / SUMS).read_text(encoding="utf-8"))
         present = {name for name in files_in(place) if name != SUMS}
         if not isinstance(sums, dict):
             raise DamagedError(f"{place.name}: its checksums cannot be read")

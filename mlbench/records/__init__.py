@@ -25,6 +25,7 @@ from mlbench.records._concluded import (
 )
 from mlbench.records._json import (
     RecordError,
+    fixed_words,
     from_dict,
     from_json,
     to_dict,
@@ -119,6 +120,7 @@ __all__ = [
     "Versus",
     "WorkerReport",
     "WorkloadInfo",
+    "fixed_words",
     "from_dict",
     "from_json",
     "to_dict",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import is_dataclass
 from functools import cache
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from mlbench.errors import MlbenchError
+from mlbench.outside import parse_json
 from mlbench.records._types import SCHEMA_VERSION, T
 
 
@@ -20,6 +22,23 @@ def _adapter(cls: Hashable) -> Any:
     from pydantic import TypeAdapter  # imported late: the worker never needs it
 
     return TypeAdapter(cast("type[Any]", cls))
+
+
+@cache
+def fixed_words() -> frozenset[str]:
+    """Every word that a field of some record may hold where the choice is fixed, such as a role or a verdict's call."""
+    from mlbench import records
+
+    kinds = [kind for kind in vars(records).values() if is_dataclass(kind)]
+    return frozenset(word for kind in kinds for hint in get_type_hints(kind).values() for word in _words(hint))
+
+
+def _words(hint: Any) -> Iterator[str]:
+    if get_origin(hint) is Literal:
+        yield from get_args(hint)
+    for part in get_args(hint):
+        if not isinstance(part, str):
+            yield from _words(part)
 
 
 def to_dict(record: object) -> dict[str, Any]:
@@ -67,7 +86,7 @@ def from_json(cls: type[T], text: str | bytes) -> T:
         RecordError: The text is not JSON, or not this record.
     """
     try:
-        data = json.loads(text)
+        data = parse_json(text)
     except ValueError as error:
         raise RecordError(f"this is not a readable {cls.__name__}: {error}") from error
     return from_dict(cls, data)

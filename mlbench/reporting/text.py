@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 import re
 
+from mlbench.masking import redact
 from mlbench.records import Call, Estimate, Verdict
 
 DASH = "-"
 
 _TIMES = ("latency/", "by_batch/p", "by_length/p", "by_threads/p")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
-_USER_INFO = re.compile(r"(?<=://)[^/@\s'\"]+@")
 
 _UNIT = re.compile(r"_(ms|mib|pct|w)$")
 _METRIC_NAMES = {
@@ -62,11 +62,6 @@ _METRIC_NAMES = {
 def plain(text: object) -> str:
     """Text from users or tools as one printable line: control and direction characters become spaces."""
     return _CONTROL.sub(" ", str(text)).strip()
-
-
-def redact(text: str) -> str:
-    """The text without user names and passwords inside URIs (``http://user:secret@host`` keeps the host)."""
-    return _USER_INFO.sub("***@", text)
 
 
 def number(value: float | None, digits: int = 3) -> str:

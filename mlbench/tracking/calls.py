@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from mlbench.errors import MlbenchError, TrackingError
-from mlbench.tracking.names import redact
+from mlbench.masking import redact
 
 if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException

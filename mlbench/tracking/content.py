@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from mlbench.masking import redact, redacted
 from mlbench.records import (
     ArmResult,
     LostTrial,
@@ -25,6 +26,7 @@ from mlbench.records import (
     Study,
     Turn,
     WorkerReport,
+    fixed_words,
     from_dict,
     to_dict,
 )
@@ -55,20 +57,9 @@ def as_yaml(value: Any) -> str:
     return text
 
 
-def redacted(value: Any) -> Any:
-    """The same plain values without credentials in any text; tuples become lists."""
-    if isinstance(value, str):
-        return names.redact(value)
-    if isinstance(value, Mapping):
-        return {str(key): redacted(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [redacted(item) for item in value]
-    return value
-
-
 def public(study: Study) -> Study:
     """The study as it may be shown: no credentials in configuration, overrides, messages or anywhere else."""
-    return from_dict(Study, redacted(to_dict(study)))
+    return from_dict(Study, redacted(to_dict(study), keep=fixed_words()))
 
 
 def rounded(value: float) -> float:
@@ -96,7 +87,7 @@ def study_tags(study: Study) -> dict[str, str]:
         names.NOISE: study.noise.level,
         names.ENERGY_SOURCE: study.energy_source,
         names.DATA: study.workload.data.digest,
-        names.OVERRIDES: names.redact(shlex.join(study.overrides)),
+        names.OVERRIDES: redact(shlex.join(study.overrides)),
         names.DECISION: study.decision.outcome,
     }
     return tags if study.decision.winner is None else {**tags, names.WINNER: study.decision.winner}
@@ -171,7 +162,7 @@ def arm_tags(study: Study, arm: ArmResult, colour: str) -> dict[str, str]:
     if arm.artifact is not None:
         tags[names.ARTIFACT] = arm.artifact.digest
     if arm.failure:
-        tags[names.ERROR] = names.redact(arm.failure)
+        tags[names.ERROR] = redact(arm.failure)
     return tags
 
 
@@ -249,21 +240,22 @@ def recipe(arm: ArmResult) -> dict[str, Any]:
 
 
 def measurement_record(measurement: Measurement) -> dict[str, Any]:
-    """``measurement.json``: what belongs to no single arm."""
+    """``measurement.json``: what belongs to no single arm. Messages of workers are in it, so it is redacted."""
     record = {name: getattr(measurement, name) for name in _MEASUREMENT}
     lists = {"lost": measurement.lost, "refused": measurement.refused, "machine_looks": measurement.machine_looks}
-    return {
-        **record,
-        "epoch_ns": measurement.epoch_ns,
-        "boot": measurement.boot,
-        **{key: [to_dict(item) for item in items] for key, items in lists.items()},
-    }
+    record |= {key: [to_dict(item) for item in items] for key, items in lists.items()}
+    plain: dict[str, Any] = redacted(
+        {**record, "epoch_ns": measurement.epoch_ns, "boot": measurement.boot}, keep=fixed_words()
+    )
+    return plain
 
 
 def worker_records(measurement: Measurement, arm: str) -> list[dict[str, Any]]:
     """``workers.json``: what each worker of the arm said of itself; its warm-up calls are in ``samples.parquet``."""
-    kept = [field.name for field in fields(WorkerReport) if field.name != "warmup_ns"]
-    return [{name: getattr(worker, name) for name in kept} for worker in measurement.workers if worker.arm == arm]
+    kept = [field.name for field in fields(WorkerReport) if field.name not in ("warmup_ns", "arm")]
+    reports = [worker for worker in measurement.workers if worker.arm == arm]
+    plain = redacted([{name: getattr(worker, name) for name in kept} for worker in reports])
+    return [{"arm": arm, **worker} for worker in plain]
 
 
 def workers_from(records: Any, warmup: Mapping[tuple[int, int | None], Any]) -> list[WorkerReport]:
@@ -304,14 +296,14 @@ def measurement_from(
             turns=tuple(sorted(turns, key=lambda turn: (turn.trial, turn.start_ns))),
             workers=tuple(sorted(workers, key=lambda worker: worker.trial)),
             predictions=tuple(predictions),
-            lost=tuple(LostTrial(**lost) for lost in record["lost"]),
+            lost=tuple(from_dict(LostTrial, lost) for lost in record["lost"]),
             machine_looks=tuple(from_dict(MachineLook, look) for look in record.get("machine_looks", ())),
             epoch_ns=record.get("epoch_ns", 0),
             boot=record.get("boot", ""),
-            refused=tuple(Refusal(**refusal) for refusal in record.get("refused", ())),
+            refused=tuple(from_dict(Refusal, refusal) for refusal in record.get("refused", ())),
             **{name: record[name] for name in _MEASUREMENT},
         )
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, RecordError) as error:
         raise RecordError(f"'{names.MEASUREMENT_JSON}' is not readable: {error}") from error
 
 

@@ -6,12 +6,11 @@ A folder holds one sub-folder per arm (``samples.parquet``, ``hardware.parquet``
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlbench import tables
+from mlbench import outside, tables
 from mlbench.records import Measurement, Plan, Predictions, RecordError, Turn, WorkerReport, to_json
 from mlbench.tracking import content, names
 
@@ -41,6 +40,9 @@ def read_arm(
     turns: tuple[Turn, ...] = ()
     workers: list[WorkerReport] = []
     if names.SAMPLES in files:
+        absent = [name for name in (names.HARDWARE, names.WORKERS_JSON) if name not in files]
+        if absent:
+            raise RecordError(f"of the arm '{arm}' {' and '.join(absent)} is missing")
         samples = tables.read_samples(files[names.SAMPLES])
         turns = tables.turns_of(arm, samples, tables.read_hardware(files[names.HARDWARE]))
         workers = content.workers_from(_json(files[names.WORKERS_JSON]), tables.warmup_of(samples))
@@ -89,10 +91,14 @@ def parse_json(text: str, name: str) -> Any:
         RecordError: It is none; the message names the file.
     """
     try:
-        return json.loads(text)
+        return outside.parse_json(text)
     except ValueError as error:
         raise RecordError(f"'{name}' is not readable: {error}") from error
 
 
 def _json(path: Path) -> Any:
-    return parse_json(path.read_text(encoding="utf-8"), path.name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecordError(f"'{path.name}' is not readable: {error}") from error
+    return parse_json(text, path.name)

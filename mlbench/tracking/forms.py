@@ -30,6 +30,7 @@ from mlflow.types.schema import Schema
 from mlflow.types.schema import TensorSpec as TensorColumn
 
 from mlbench.errors import MlbenchError
+from mlbench.masking import redacted
 from mlbench.records import Artifact, RuntimeSettings, TensorSpec, to_dict
 from mlbench.runtimes.kept import torch_settings_kept
 from mlbench.runtimes.loading import open_session
@@ -255,11 +256,14 @@ def _save_torchscript(content: Content, path: Path, options: dict[str, Any]) -> 
 
 
 def _save_mlbench(content: Content, path: Path, options: dict[str, Any]) -> None:
+    described = {"artifact": to_dict(replace(content.artifact, path="")), "settings": to_dict(content.settings)}
+    if redacted(described) != described:
+        raise UnfitError("a secret is among the arguments that it is made with, and secrets are not kept")
     mlflow.pyfunc.save_model(
         path,
         python_model=str(Path(__file__).with_name("served_artifact.py")),
         artifacts={"files": content.artifact.path},
-        model_config={"artifact": to_dict(replace(content.artifact, path="")), "settings": to_dict(content.settings)},
+        model_config=described,
         input_example=_as_input(content.example),
         **options,
     )

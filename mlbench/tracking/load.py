@@ -89,7 +89,8 @@ def load_study(tracker: Tracker, reference: str = "latest") -> LoadedStudy:
                 "running, or ended before it was published"
             )
         study = from_json(Study, _text(tracker, run.info.run_id, names.STUDY_JSON))
-        arms = {child.data.tags[names.ARM]: child.info.run_id for child in children(tracker, run)}
+        found = children(tracker, run)
+        arms = {child.data.tags[names.ARM]: child.info.run_id for child in found if names.ARM in child.data.tags}
     return LoadedStudy(study, run.info.run_id, run.info.experiment_id, run.info.status, arms)
 
 
@@ -225,9 +226,9 @@ def _text(tracker: Tracker, run_id: str, path: str) -> str:
     with tempfile.TemporaryDirectory(prefix="mlbench-read-") as folder:
         try:
             local = tracker.client.download_artifacts(run_id, path, folder)
-        except (MlflowException, OSError) as error:
+            return Path(local).read_text(encoding="utf-8")
+        except (MlflowException, OSError, UnicodeDecodeError) as error:
             raise RecordError(f"the run {run_id} has no readable artifact '{path}'") from error
-        return Path(local).read_text(encoding="utf-8")
 
 
 def _fetch(tracker: Tracker, run_id: str, folder: Path) -> dict[str, Path]:

@@ -61,8 +61,6 @@ RECIPE_JSON: Final = "recipe.json"
 _MAX_MODEL_NAME = 256
 _MAX_ALIAS = 255
 _MAX_EXPERIMENT_NAME = 500
-_USER_INFO = re.compile(r"(?<=://)[^/\s@]*(?:@[^/\s@]*)*@(?=[^/\s])")
-_SECRET = re.compile(r"(?i)\b(password|passwd|token|secret|api_?key)=[^&\s;\"']+")
 
 
 def check_model_name(name: str) -> str | None:
@@ -132,12 +130,3 @@ def metric_key(name: str) -> str:
     'quality/recall_5'
     """
     return re.sub(r"[^\w\-. :/]", "_", name)
-
-
-def redact(text: str) -> str:
-    """The text without user names, passwords and tokens in URIs and parameters.
-
-    >>> redact("http://me:secret@host:5000/x?token=abc")
-    'http://***@host:5000/x?token=***'
-    """
-    return _SECRET.sub(r"\1=***", _USER_INFO.sub("***@", text))

@@ -18,11 +18,12 @@ from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mlbench.errors import InputError, TrackingError
+from mlbench.masking import redact, redacted
 from mlbench.records import SCHEMA_VERSION, Role
 from mlbench.tracking import names
 from mlbench.tracking.calls import doing, first_line, impatient, is_absent
 from mlbench.tracking.champion import Champion
-from mlbench.tracking.content import as_yaml, redacted
+from mlbench.tracking.content import as_yaml
 
 if TYPE_CHECKING:
     from mlbench.tracking.client import Tracker
@@ -119,7 +120,7 @@ class OpenStudy:
             TrackingError: MLflow refused.
         """
         with impatient():
-            self._end_all("FAILED", names.redact(str(error).strip()) or type(error).__name__)
+            self._end_all("FAILED", redact(str(error).strip()) or type(error).__name__)
 
     def kill(self, message: str = "interrupted") -> bool:
         """End every run that is still open as KILLED: the study was interrupted. Waits no longer than it must.
@@ -153,7 +154,7 @@ def open_study(
         names.KIND: "study",
         names.STUDY: name,
         names.SCHEMA: str(SCHEMA_VERSION),
-        names.OVERRIDES: names.redact(shlex.join(overrides)),
+        names.OVERRIDES: redact(shlex.join(overrides)),
     }
     with doing("open the study's run"):
         adopted = tracker.adopted
@@ -243,7 +244,8 @@ def clip(value: str, limit: int) -> str:
 
 
 def _create(tracker: Tracker, name: str, tags: Mapping[str, str]) -> str:
-    everything = resolve_tags({key: clip(value, _TAG_LIMIT) for key, value in tags.items()})
+    # MLflow adds what it knows of the caller, such as the address of a Git remote
+    everything = {key: clip(redact(value), _TAG_LIMIT) for key, value in resolve_tags(dict(tags)).items()}
     run = tracker.client.create_run(tracker.experiment_id, tags=everything, run_name=name)
     run_id: str = run.info.run_id
     return run_id

@@ -18,7 +18,7 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from mlbench.errors import InputError, TrackingError
-from mlbench.tracking.names import redact
+from mlbench.masking import redact
 from mlbench.tracking.pages import DEFAULT_PORT, experiment_url, study_url
 
 if TYPE_CHECKING:
@@ -82,10 +82,11 @@ def serving(store: str, port: int = DEFAULT_PORT) -> Iterator[subprocess.Popen[b
         TrackingError: The server does not start.
     """
     _require_free(port)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
-    command += ["--host", _HOST, "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
     # without its job runners the server is 2 processes and 0.5 GB instead of 10 and 2.4 GB
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # the store's address may hold a password, and everybody on the machine can read command lines
+    environment["MLFLOW_BACKEND_STORE_URI"] = store
     environment.pop("MLFLOW_TRACKING_URI", None)
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(

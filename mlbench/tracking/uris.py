@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from mlbench.tracking.names import redact
+from mlbench.masking import redact
 
 _SQLITE = "sqlite:///"
 _NAMED = ("", "databricks", "databricks-uc", "uc")  # stores that MLflow knows by name
@@ -18,11 +18,11 @@ class Location:
     """A tracking URI and where it was set.
 
     Attributes:
-        uri: Absolute; may hold credentials, so it is never printed: :meth:`shown` is.
+        uri: Absolute; may hold credentials, so it is never printed, not even by ``repr``: :meth:`shown` is.
         origin: ``tracking.uri``, ``MLFLOW_TRACKING_URI``, ``MLflow's default``, or ``the study``.
     """
 
-    uri: str
+    uri: str = field(repr=False)
     origin: str
 
     def shown(self) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 
 from mlbench.disk import OutsideError, files_in, flush, inside, is_private, no_room, sha256
 from mlbench.errors import InputError, MlbenchError
+from mlbench.outside import parse_json
 from mlbench.records import Artifact, from_dict, to_dict
 from mlbench.workloads import Progress
 
@@ -306,7 +307,7 @@ class Store:
                 shutil.rmtree(left, ignore_errors=True)
 
     def _entry(self, place: Path) -> StoreEntry:
-        size = sum((place / name).stat().st_size for name in files_in(place))
+        size = sum((place / name).lstat().st_size for name in files_in(place))
         try:
             manifest = _read_manifest(place)
             artifact = _artifact(manifest)
@@ -331,7 +332,7 @@ def _require_private(place: Path) -> None:
 
 def _read_manifest(place: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        manifest = parse_json((place / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DamagedError("its manifest is missing") from None
     except (OSError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.errors import InputError
+from mlbench.outside import check_memory
 from mlbench.registry import suggest
 from mlbench.workloads import RawData
 
@@ -148,12 +150,15 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
         what = "is a directory" if path.is_dir() else "does not exist"
         raise InputError(f"{_PATH_KEY}: {path} {what}; a NumPy archive (.npz) is expected")
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as packed:
+                check_memory(sum(member.file_size for member in packed.infolist()))
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise InputError(f"{_PATH_KEY}: {path} holds a single array; a NumPy archive (np.savez) is expected")
         with archive:
             return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, MemoryError, NotImplementedError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{_PATH_KEY}: {path} cannot be read as a NumPy archive without pickled objects: {reason}"

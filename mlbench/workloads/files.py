@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.errors import InputError
+from mlbench.outside import LimitError, check_file, check_table, parse_json
 from mlbench.workloads import RawData
 from mlbench.workloads.columns import OPTIONS, SPLIT_NAMES, Column, Mapped, raw_data
 
@@ -143,6 +143,10 @@ def _existing(text: str, key: str) -> Path:
     path = Path(text).expanduser()
     if not path.is_file():
         raise InputError(f"{key}: {path} {'is a directory' if path.is_dir() else 'does not exist'}; a file is expected")
+    try:
+        check_file(path)
+    except LimitError as error:
+        raise InputError(f"{key}: {path} is not read: {error}") from None
     return path
 
 
@@ -180,11 +184,14 @@ def read_parquet(path: Path) -> Table:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
+        with pq.ParquetFile(path) as file:
+            about = file.metadata
+            unpacked = sum(about.row_group(index).total_byte_size for index in range(about.num_row_groups))
+            check_table(about.num_rows, about.num_columns, unpacked)
+            return from_arrow(file.read(), path.name)
+    except (OSError, pa.ArrowException, LimitError, UnicodeDecodeError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"{OPTIONS}.path: {path} cannot be read as Parquet: {reason}") from None
-    return from_arrow(table, path.name)
 
 
 def from_arrow(table: Any, source: str) -> Table:
@@ -225,7 +232,7 @@ def read_jsonl(path: Path) -> Table:
 
 def _record(line: str, number: int, path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        record = parse_json(line, finite=False)  # an empty cell, as Python writes it
     except ValueError as error:
         raise InputError(f"{OPTIONS}.path: line {number} of {path.name} is not JSON: {error}") from None
     if not isinstance(record, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,23 @@ def test_a_single_label(tmp_path: Path) -> None:
 def test_inputs_and_labels_of_different_length(tmp_path: Path) -> None:
     assert "input 'x' has 5 rows, but there are 6 labels" in refusal(NpzOptions(archive(tmp_path, x=np.zeros((5, 2)))))
     assert "input 'x' has a single value" in refusal(NpzOptions(archive(tmp_path, x=np.float32(1))))
+
+
+@pytest.fixture
+def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 256}.__getitem__)  # 1 MiB
+
+
+@pytest.mark.usefixtures("small_memory")
+def test_an_archive_that_unpacks_to_more_than_there_is_memory(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, labels=LABELS, x=np.zeros((6, 1 << 16)))
+    assert path.stat().st_size < 1 << 15
+    assert "it unpacks to" in refusal(NpzOptions(str(path)))
+
+
+def test_a_header_that_promises_more_than_there_is(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w") as packed, packed.open("labels.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, {"descr": "<f8", "fortran_order": False, "shape": (1 << 45,)})
+    assert "cannot be read as a NumPy archive" in refusal(NpzOptions(str(path)))

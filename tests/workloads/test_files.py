@@ -142,3 +142,31 @@ def test_no_row_in_the_training_split(tmp_path: Path) -> None:
     rows[0]["part"] = "train"
     with pytest.raises(InputError, match=r"has no validation split, and .* of all 8 rows cannot be taken"):
         make_data(DataConfig("csv", {"path": write(tmp_path, "csv", rows), "split": "part"}))
+
+
+def test_more_than_there_is_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = pa.table({"a": pa.array([0] * (1 << 20), pa.int8()), "label": pa.array(["x"] * (1 << 20))})
+    path = tmp_path / "data.parquet"
+    pq.write_table(rows, path)  # equal values: a few bytes on disk
+    assert path.stat().st_size < 1 << 15
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 256}.__getitem__)  # 1 MiB
+    assert "it unpacks to" in refusal(Parquet(), TableOptions(str(path)))
+    large = tmp_path / "data.csv"
+    with large.open("wb") as file:
+        file.truncate(1 << 21)
+    assert "data.csv is not read: it unpacks to" in refusal(Csv(), CsvOptions(str(large)))
+
+
+def test_lines_that_nest_too_deep_and_texts_that_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_text('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}\n")
+    assert "line 1 of data is not JSON: it is nested more than 64 deep" in refusal(JsonLines(), TableOptions(str(path)))
+    words = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 2], np.int32)), pa.py_buffer(b"\xff\xfe"))
+    pq.write_table(pa.table({"a": words, "label": [0]}), path)
+    assert "cannot be read as Parquet: 'utf-8' codec" in refusal(Parquet(), TableOptions(str(path)))
+
+
+def test_not_a_number_in_a_line_is_a_number_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text('{"a": NaN, "label": 0}\n{"a": 1, "label": 1}\n')
+    (values,) = JsonLines().load(TableOptions(str(tmp_path / "data"))).inputs.values()
+    assert np.isnan(values.ravel()).tolist() == [True, False]

@@ -84,3 +84,21 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     assert "0.png cannot be read as an image" in refusal(path=str(root))
     (root / "green").mkdir()
     assert "green holds no image" in refusal(path=str(root))
+
+
+def test_a_file_is_what_its_name_says_or_nothing(tmp_path: Path) -> None:
+    """Pillow goes by content: it would hand this one to Ghostscript, which runs programs."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "0.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n")
+    assert Image.open(tmp_path / "a" / "0.png").format == "EPS"
+    assert "0.png cannot be read as an image: cannot identify" in refusal(path=str(tmp_path))
+
+
+def test_an_image_of_more_pixels_than_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = paint(tmp_path, size=(30, 20))
+    monkeypatch.setattr("mlbench.workloads.images._MOST_PIXELS", 599)
+    assert "it has 30 x 20 pixels, and at most 599 are read" in refusal(path=str(root))
+    monkeypatch.setattr("mlbench.workloads.images._MOST_PIXELS", 600)
+    assert Images().load(ImagesOptions(str(root), 2, 2)).inputs["image"].shape == (6, 3, 2, 2)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow's own limit is an error that is no OSError
+    assert "decompression bomb" in refusal(path=str(root))
