@@ -25,6 +25,7 @@ from mlbench.config import (
     WorkloadConfig,
 )
 from mlbench.errors import InputError
+from mlbench.measurement import interpreters
 from mlbench.measurement.cgroup import cpu_budget
 from mlbench.recipes import INCUMBENT, recipe, step_names
 from mlbench.records import Notice
@@ -191,6 +192,9 @@ def _arms(baseline: BaselineConfig, variants: Mapping[str, RecipeConfig], worklo
         source = registry.load("model", workload.model.source).format
     for key, arm in _keyed(baseline, variants):
         name = arm.name if isinstance(arm, BaselineConfig) else key.removeprefix("variants.")
+        python = arm.runtime.python
+        if python is not None and interpreters.problem(python):
+            found.append(f"{key}.runtime.python: {interpreters.problem(python)}")
         unnamed = step_names(key, arm)
         found += unnamed
         if not unnamed and source is not None:

@@ -91,6 +91,7 @@ class RuntimeConfig:
     inter_threads: PositiveInt = 1
     device: Literal["cpu", "cuda"] = "cpu"
     options: dict[str, Any] = field(default_factory=dict)
+    python: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import partial
 
 from mlbench.config import StudyConfig
-from mlbench.errors import InputError
+from mlbench.errors import InputError, WorkerError
+from mlbench.measurement.interpreters import examine
 from mlbench.recipes import INCUMBENT
 from mlbench.records import Arm, Artifact, Notice
 from mlbench.tracking import OpenStudy, fetch, find_registered
@@ -49,7 +50,12 @@ def incumbent(
     artifact = store.build(key, partial(fetch, runs.tracker, known), progress)
     about = f"{what} ('{runs.champion.alias}'): {known.arm} of the study {known.study}"
     recipe = replace(known.recipe, name=INCUMBENT, description=about)
-    return (Arm(INCUMBENT, "incumbent", recipe, counted(artifact), recipe.runtime),)
+    arm = Arm(INCUMBENT, "incumbent", recipe, counted(artifact), recipe.runtime)
+    try:
+        examine(arm)
+    except WorkerError as error:
+        raise InputError(f"incumbent: {what} cannot take part: {error}; leave out incumbent=true") from error
+    return (arm,)
 
 
 def absence(config: StudyConfig, arms: Sequence[Arm]) -> tuple[Notice, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from pathlib import Path
 
 from mlbench.config import BaselineConfig, RecipeConfig, StudyConfig
 from mlbench.errors import InputError
@@ -43,6 +44,8 @@ def recipe(name: str, config: RecipeConfig | BaselineConfig, default_threads: in
             inter_threads=runtime.inter_threads,
             device=runtime.device,
             options=deepcopy(runtime.options),
+            # absolute but not resolved: an interpreter knows its packages by the link that it was started through
+            python=None if runtime.python is None else str(Path(runtime.python).expanduser().absolute()),
         ),
         description=config.description,
     )

@@ -21,12 +21,13 @@ from mlbench.config import ProtocolConfig, StudyConfig
 from mlbench.delivery import conclusion_of, deliver, persist
 from mlbench.endings import journaled, keeper, keeping, noting, terminable
 from mlbench.environment import environment
-from mlbench.errors import BuildError, InputError, MlbenchError
+from mlbench.errors import BuildError, InputError, MlbenchError, WorkerError
 from mlbench.incumbent import absence, incumbent
 from mlbench.journal import Begun, Journal, Planned
 from mlbench.measurement import alone, budget, lost_trials
 from mlbench.measurement.coordinator import Coordinator, TrialOver
 from mlbench.measurement.cpus import usable_cpus
+from mlbench.measurement.interpreters import examine
 from mlbench.measurement.limits import Limits
 from mlbench.measurement.machine_lock import MachineLock
 from mlbench.measurement.plan import make_plan
@@ -163,7 +164,7 @@ def _build_arms(
         silent = silent or refusal
         try:
             arms.append(_arm(recipe, role, workload, store, progress.step))
-        except BuildError as error:
+        except (BuildError, WorkerError) as error:
             if role == "baseline":
                 raise MlbenchError(f"the baseline cannot be built: {error}") from error
             progress.notice(f"{recipe.name} failed: {error}")
@@ -177,7 +178,9 @@ def _build_arms(
 
 
 def _arm(recipe: Recipe, role: Role, workload: Workload, store: Store, step: Callable[[str], None]) -> Arm:
-    return Arm(recipe.name, role, recipe, counted(build(recipe, workload, store, step)), recipe.runtime)
+    arm = Arm(recipe.name, role, recipe, counted(build(recipe, workload, store, step)), recipe.runtime)
+    examine(arm)  # an interpreter of its own is asked before anything is measured
+    return arm
 
 
 def _within_budget(

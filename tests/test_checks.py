@@ -93,6 +93,15 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_an_interpreter_that_is_not_there() -> None:
+    config = RuntimeConfig(python="old/bin/python")
+    sentence = "runtime.python: the interpreter old/bin/python does not exist"
+    assert found(baseline=BaselineConfig(runtime=config), variants={"x": RecipeConfig(runtime=config)}) == [
+        f"baseline.{sentence}",
+        f"variants.x.{sentence}",
+    ]
+
+
 def test_a_batch_size_is_measured_once() -> None:
     assert found(scenario=ScenarioConfig(batch_sizes=(8, 1, 8, 8, 1))) == [
         "scenario.batch_sizes: 8 stands 3 times; each batch size is measured once",

@@ -1,5 +1,7 @@
 """Recipes of the configuration become recipes of the stages."""
 
+from pathlib import Path
+
 import pytest
 
 from mlbench.config import BaselineConfig, RecipeConfig, RuntimeConfig
@@ -23,6 +25,13 @@ def test_the_arms_own_runtime_wins() -> None:
     made = recipe("b", BaselineConfig(runtime=runtime), default_threads=8)
     assert made.runtime == RuntimeSettings("torch", 2, 4, "cuda", {"channels_last": True})
     assert made.runtime.options is not runtime.options
+
+
+def test_an_interpreter_is_absolute_and_not_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "python").symlink_to("/usr/bin/env")
+    monkeypatch.chdir(tmp_path)
+    made = recipe("x", RecipeConfig(runtime=RuntimeConfig(python="python")), 1)
+    assert made.runtime.python == str(tmp_path / "python")
 
 
 @pytest.mark.parametrize("step", [{}, {"percent": 10}, {"name": ""}, {"name": 3}])

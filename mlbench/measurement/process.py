@@ -6,19 +6,18 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
 from mlbench.errors import RefusedError, WorkerGoneError
+from mlbench.measurement.interpreters import command, environment
 from mlbench.measurement.memory import memory_kills
 from mlbench.measurement.settling import Settled, asleep, settle
 from mlbench.measurement.wire import Channel, ChannelClosedError, ChannelTimeoutError
@@ -69,19 +68,20 @@ class WorkerProcess:
     """A real worker process, in its own process group.
 
     Args:
-        arm: The arm that it will serve; its settings fix the thread variables of the environment.
+        arm: The arm that it will serve; its settings fix the interpreter, and the thread variables of the environment.
     """
 
     def __init__(self, arm: Arm) -> None:
         self._arm = arm.name
+        python = arm.settings.python
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop(); what the worker prints
         self._memory_kills = memory_kills()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "mlbench.measurement.worker", str(os.getpid())],
+            command(python, "mlbench.measurement.worker", str(os.getpid())),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=worker_environment(arm.settings.threads, os.environ),
+            env=worker_environment(arm.settings.threads, os.environ, python),
             start_new_session=True,  # a Ctrl-C of the terminal reaches the coordinator only, which ends its workers
             bufsize=0,
         )
@@ -172,14 +172,9 @@ def _peak_mib(usage: resource.struct_rusage) -> float:
     return usage.ru_maxrss / _KIB_PER_MIB
 
 
-def worker_environment(threads: int, base: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a worker: thread pools pinned, and the coordinator's own import path, in its order."""
-    path = [entry or str(Path.cwd()) for entry in sys.path]
-    return {
-        **base,
-        **dict.fromkeys(_THREAD_VARIABLES, str(threads)),
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys([*path, str(Path(__file__).resolve().parents[2])])),
-    }
+def worker_environment(threads: int, base: Mapping[str, str], python: str | None = None) -> dict[str, str]:
+    """The environment of a worker: thread pools pinned, and the import path of its interpreter."""
+    return {**environment(python, base), **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
 
 
 def arm_message(arm: Arm) -> dict[str, Any]:

@@ -144,8 +144,12 @@ class Worker:
             "first_call_ms": first_call_ns / 1e6,
             **loaded,
             "cpus": allowed(),
-            "effective": self._session.effective(),
+            "effective": self._effective(),
         }, {}
+
+    def _effective(self) -> dict[str, Any]:
+        """What the runtime says is in force, and the interpreter's version."""
+        return {**self._loaded.effective(), "python": ".".join(map(str, sys.version_info[:3]))}
 
     def _synchronize(self) -> None:
         """Nothing may still be under way on a device when the clock is read."""
@@ -280,7 +284,7 @@ class Worker:
                 " protocol.pin_cpus=false, all arms run in the same place"
             )
         modules = sorted({name.partition(".")[0] for name in sys.modules})
-        return {"modules": modules, "effective": self._loaded.effective(), "cpus": cpus}, {}
+        return {"modules": modules, "effective": self._effective(), "cpus": cpus}, {}
 
 
 def serve(channel: Channel, worker: Worker) -> None:

@@ -18,6 +18,7 @@ class RuntimeSettings:
         inter_threads: Threads across operators.
         device: ``cpu`` or ``cuda``.
         options: Options of the one runtime (for onnxruntime: ``graph_level``, ``providers``, ``allow_spinning``).
+        python: Absolute path of the interpreter that the worker runs on; None is mlbench's own.
     """
 
     name: str = "auto"
@@ -25,6 +26,7 @@ class RuntimeSettings:
     inter_threads: int = 1
     device: str = "cpu"
     options: dict[str, Any] = field(default_factory=dict)
+    python: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

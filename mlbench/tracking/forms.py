@@ -93,7 +93,9 @@ def needs(form: Form, content: Content) -> str:
 
     Empty for nothing.
     """
-    artifact = content.artifact
+    artifact, python = content.artifact, content.settings.python
+    if python is not None:
+        return f"the versions of {python}, which measured it: the requirements are those of the Python that logged it"
     if form.name == "pytorch":
         return f"torch.set_num_threads({content.settings.threads}): mlflow.pytorch keeps no number of threads"
     if artifact.format == "aoti":

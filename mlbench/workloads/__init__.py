@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from mlbench.config import DataConfig, ModelConfig
 from mlbench.records import Artifact, Collation, DataInfo, TensorSpec, WorkloadInfo
+
+if TYPE_CHECKING:  # a worker that imports a factory of this package needs no library besides its runtime's
+    from mlbench.config import ModelConfig
 
 Progress = Callable[[str], None]
 
@@ -130,7 +132,6 @@ class EncodingSource(Protocol):
 
 __all__ = [
     "Data",
-    "DataConfig",
     "DatasetSource",
     "EncodingSource",
     "ModelSource",

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import platform
 import signal
 import sys
 import textwrap
@@ -128,7 +129,11 @@ def is_gone(pid: int) -> bool:
 @pytest.mark.usefixtures("plugin")
 def test_a_library_that_prints_does_not_break_the_conversation(tmp_path: Path) -> None:
     worker = WorkerProcess(arm("prints"))
-    assert load(worker, arm("prints"), tmp_path)["effective"] == {"runtime": "fake", "threads": 1}
+    assert load(worker, arm("prints"), tmp_path)["effective"] == {
+        "runtime": "fake",
+        "threads": 1,
+        "python": platform.python_version(),
+    }
     worker.stop()
 
 
