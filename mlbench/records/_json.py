@@ -9,7 +9,6 @@ from functools import cache
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from mlbench.errors import MlbenchError
-from mlbench.outside import parse_json
 from mlbench.records._types import SCHEMA_VERSION, T
 
 
@@ -85,6 +84,8 @@ def from_json(cls: type[T], text: str | bytes) -> T:
     Raises:
         RecordError: The text is not JSON, or not this record.
     """
+    from mlbench.outside import parse_json  # imported late: the worker needs no YAML
+
     try:
         data = parse_json(text)
     except ValueError as error:
