@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from urllib.request import urlopen
 
+import browsers
 import pytest
 from tiny_study import EXAMPLE, REPORTS, arms_of, make_measurement, make_study
 
@@ -27,8 +28,11 @@ from mlbench.tracking import (
     server,
     study_url,
     ui,
+    view,
 )
 from mlbench.tracking.uris import Location
+
+saved_views = pytest.mark.skipif(not view.supported(), reason="this MLflow knows no saved views")
 
 
 def free_port():
@@ -46,15 +50,22 @@ def address(template_store, tmp_path_factory, served):
         yield found
 
 
-@pytest.mark.e2e
-def test_the_whole_way_over_http(address, artifacts):
-    tracker = connect(TrackingConfig(uri=address))
-    study, arms, measured = make_study(artifacts), arms_of(artifacts), make_measurement()
-    run_ids = []
+@pytest.fixture(scope="module")
+def run_ids(address, artifacts):
+    """Two studies on the server, with the winner's model each."""
+    tracker, study, found = connect(TrackingConfig(uri=address)), make_study(artifacts), []
     for name in ("first", "second"):
         runs = tracker.open_study(name, study.config, study.overrides)
-        publish(replace(study, name=name), measured, runs, arms={"fast": arms["fast"]}, example=EXAMPLE, **REPORTS)
-        run_ids.append(runs.run_id)
+        winner = {"fast": arms_of(artifacts)["fast"]}
+        publish(replace(study, name=name), make_measurement(), runs, arms=winner, example=EXAMPLE, **REPORTS)
+        found.append(runs.run_id)
+    return found
+
+
+@pytest.mark.e2e
+def test_the_whole_way_over_http(address, run_ids, artifacts):
+    tracker = connect(TrackingConfig(uri=address))
+    study, arms, measured = make_study(artifacts), arms_of(artifacts), make_measurement()
 
     loaded = load_study(tracker, run_ids[0])
     assert loaded.study == content.public(replace(study, name="first"))
@@ -72,6 +83,47 @@ def test_the_whole_way_over_http(address, artifacts):
     again = tracker.resume_study(run_ids[0])
     publish(replace(study, name="first"), measured, again, arms={"fast": arms["fast"]}, example=EXAMPLE, **REPORTS)
     assert len(tracker.client.search_logged_models([tracker.experiment_id])) == 2
+
+
+@pytest.mark.e2e
+@browsers.needed
+@saved_views
+def test_every_page_in_a_real_browser(address, run_ids):
+    """What a user opens: the saved views with their charts, the run with its report, and the registered version."""
+    tracker = connect(TrackingConfig(uri=address))
+    promote(tracker, run_ids[0], RegistryConfig(model_name="shown", alias="edge"))
+    own = study_url(tracker, run_ids[0])
+    charts = own.rpartition("=")[0]
+    run = f"{address}/#/experiments/{tracker.experiment_id}/runs/{run_ids[0]}"
+    asked = []
+    with browsers.launched() as browser:
+        page = browser.new_context(viewport={"width": 1600, "height": 3000}).new_page()
+        page.set_default_timeout(90_000)
+        page.on("request", lambda request: asked.append(request.url))
+
+        def visit(url, *words):
+            page.goto("about:blank")  # all pages are one program, which keeps its state between addresses
+            page.goto(url)
+            for text in words:
+                page.get_by_text(text, exact=True).first.wait_for()
+
+        def drawn(at_least, selector=".js-plotly-plot"):
+            page.locator(selector).nth(at_least - 1).wait_for()
+
+        visit(own, "mlbench: first", "Speed against quality", "By batch size", "Against the baseline")
+        drawn(6)  # speed against quality, speed-ups, three headline figures, the sweep
+        drawn(1, ".parcoords")
+        page.get_by_text("Show change from baseline").first.wait_for()
+        assert page.get_by_text("broken", exact=True).count() > 0  # every arm, also the one without figures
+        for view_key, name in ((view._ARMS, "every arm over time"), (view._SHIPPED, "arms to ship, over time")):
+            visit(f"{charts}={view_key}", f"mlbench: {name}", "Over time")
+            drawn(5)
+        visit(experiment_url(tracker), "mlbench: all studies", "first", "second", "promote")
+        visit(run, "Ship it", "mlbench.decision")
+        visit(f"{run}/artifacts/report/report.html", "report.html")
+        page.frame_locator("iframe#html").get_by_text("report").wait_for()
+        visit(f"{address}/#/models/shown/versions/1", "mlbench.policy", "keep_accuracy", "tiny-fast")
+    assert [url for url in asked if not url.startswith((address, "data:", "blob:", "about:"))] == []
 
 
 @pytest.mark.e2e
@@ -190,6 +242,7 @@ class TestPages:
         assert experiment_url(tracker) == "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
         assert experiment_url(tracker, 5001).startswith("http://127.0.0.1:5001/")
 
+    @saved_views
     def test_of_all_studies_with_a_saved_view(self, published):
         tracker, _ = published
         assert "compareRunsMode=TABLE&viewStateShareKey=" in experiment_url(tracker)
@@ -198,6 +251,7 @@ class TestPages:
         remote = replace(tracker, location=Location("http://me:secret@host:5000/mlflow/", "tracking.uri"))
         assert experiment_url(remote).startswith("http://host:5000/mlflow/#/experiments/1/")
 
+    @saved_views
     def test_of_a_study_with_a_saved_view(self, published):
         tracker, run_id = published
         assert "&compareRunsMode=CHART&viewStateShareKey=" in study_url(tracker, run_id)

@@ -10,6 +10,8 @@ from tiny_study import make_study
 from mlbench.tracking import view
 from mlbench.tracking.view import all_studies_key, save_view, supported, view_key
 
+saved_views = pytest.mark.skipif(not supported(), reason="this MLflow knows no saved views")
+
 
 def state(tracker, key):
     """The saved view as MLflow's page reads it."""
@@ -20,6 +22,7 @@ def state(tracker, key):
     return saved["name"], json.loads(zlib.decompress(base64.b64decode(packed)))
 
 
+@saved_views
 def test_a_published_study_has_a_view(published):
     tracker, run_id = published
     name, saved = state(tracker, view_key(tracker, run_id))
@@ -32,6 +35,7 @@ def test_a_published_study_has_a_view(published):
     assert "metrics.`latency/p95_ms`" not in saved["selectedColumns"]  # no arm has it
 
 
+@saved_views
 def test_every_chart_has_a_section_and_an_id_of_its_own(published):
     tracker, run_id = published
     _, saved = state(tracker, view_key(tracker, run_id))
@@ -44,6 +48,7 @@ def test_every_chart_has_a_section_and_an_id_of_its_own(published):
     ]  # fmt: skip
 
 
+@saved_views
 def test_all_studies_have_one_view(published):
     tracker, _ = published
     name, saved = state(tracker, all_studies_key(tracker))
@@ -52,6 +57,7 @@ def test_all_studies_have_one_view(published):
     assert "tags.`mlbench.decision`" in saved["selectedColumns"]
 
 
+@saved_views
 @pytest.mark.parametrize(("key", "expected"), [(view._ARMS, 4), (view._SHIPPED, 1)])
 def test_figures_over_time(published, key, expected):
     """MLflow itself finds the arms, and every chart has the time of the study, which each arm says."""
@@ -67,6 +73,7 @@ def test_figures_over_time(published, key, expected):
     assert "metrics.`quality/accuracy`" in saved["selectedColumns"]
 
 
+@saved_views
 def test_saving_again_keeps_one_view(published, artifacts):
     tracker, run_id = published
     before = tracker.client.get_experiment(tracker.experiment_id).tags
@@ -102,10 +109,12 @@ class TestFailsSoft:
         assert view_key(runs.tracker, runs.run_id) is None
         assert all_studies_key(runs.tracker) is None
 
+    @saved_views
     def test_too_long(self, runs, artifacts, monkeypatch):
         monkeypatch.setattr(view, "_TAG_LIMIT", 100)
         assert not save_view(runs, make_study(artifacts))
 
+    @saved_views
     def test_a_server_that_refuses(self, runs, artifacts, monkeypatch):
         def refuse(*_args):
             raise MlflowException("no")
