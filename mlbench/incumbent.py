@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from mlbench.config import StudyConfig
 from mlbench.errors import InputError, WorkerError
@@ -20,7 +21,7 @@ from mlbench.workloads.skeletons import FACTORY as SKELETONS
 _DATA = ("onnx", "openvino", "torch_module", "torch_tuned")
 """Formats of which nothing runs when they are loaded, besides the workload's own factory."""
 _PROGRAMS = {
-    "pt2": "an exported program, which PyTorch reads pickles from",
+    "pt2": "an exported program with pickled parts",
     "torchscript": "TorchScript, which is a program",
     "aoti": "a compiled library",
     "sklearn": "a pickle",
@@ -42,12 +43,11 @@ def incumbent(
         return ()
     known = find_registered(runs.tracker, runs.champion)
     what = f"version {runs.champion.version} of '{runs.champion.model_name}'"
-    problem = _unfit(known.artifact, workload) or ("" if config.registry.trust else _untrusted(known.artifact))
-    if problem:
-        raise InputError(f"incumbent: {what} cannot take part: {problem}; leave out incumbent=true")
+    _require(what, _unfit(known.artifact, workload) or _untrusted(config, known.artifact))
     progress(f"fetching {what}")
     key = {"kind": "registered", "model": known.model_id, "format": known.artifact.format}
     artifact = store.build(key, partial(fetch, runs.tracker, known), progress)
+    _require(what, _untrusted(config, artifact))
     about = f"{what} ('{runs.champion.alias}'): {known.arm} of the study {known.study}"
     recipe = replace(known.recipe, name=INCUMBENT, description=about)
     arm = Arm(INCUMBENT, "incumbent", recipe, counted(artifact), recipe.runtime)
@@ -71,15 +71,29 @@ def absence(config: StudyConfig, arms: Sequence[Arm]) -> tuple[Notice, ...]:
     )
 
 
-def _untrusted(artifact: Artifact) -> str:
-    """Why the champion is not loaded without the user's word for the registry."""
-    if artifact.format in _DATA:
+def _require(what: str, problem: str) -> None:
+    if problem:
+        raise InputError(f"incumbent: {what} cannot take part: {problem}; leave out incumbent=true")
+
+
+def _untrusted(config: StudyConfig, artifact: Artifact) -> str:
+    """Why the champion is not loaded without the user's word for the registry; of a program, once its file is there."""
+    if config.registry.trust or artifact.format in _DATA or _is_plain_program(artifact):
         return ""
     what = _PROGRAMS.get(artifact.format, f"of the format {artifact.format}")
     return (
         f"it is {what}, and loading it runs whatever code is in it; if you trust everybody who can write to the "
         "registry, say registry.trust=true"
     )
+
+
+def _is_plain_program(artifact: Artifact) -> bool:
+    """Whether it is an exported program without pickles, or one that is not here yet."""
+    if artifact.format != "pt2" or not artifact.path:
+        return artifact.format == "pt2"
+    from mlbench.tracking.logged_torch import free_of_pickles
+
+    return free_of_pickles(Path(artifact.path) / artifact.entry)
 
 
 def _unfit(artifact: Artifact, workload: Workload) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import mlflow.sklearn
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
@@ -146,14 +145,19 @@ def _estimator(
 ) -> Artifact:
     if flavor.get("serialization_format") != _SKOPS:
         if not config.trust:
-            raise InputError(
-                f"{_WHERE}.path: {config.path} is a scikit-learn model, so a pickle, and reading one runs whatever "
-                f"code is in it; if you know where it is from, say {_WHERE}.trust=true"
-            )
+            raise InputError(_untrusted(config.path, "a scikit-learn model, so a pickle"))
         return _fitted(config, _named(place, flavor, "pickled_model", config.path), data, store, progress)
+    if flavor.get("skops_trusted_types") and not config.trust:
+        raise InputError(_untrusted(config.path, "a scikit-learn model that names further types to be trusted"))
     with tempfile.TemporaryDirectory(prefix="mlbench-model-") as folder:
-        # skops makes known types only, so this takes no trust
-        return _fitted(config, _from_skops(config, place, Path(folder)), data, store, progress)
+        return _fitted(config, _from_skops(config, place, flavor, Path(folder)), data, store, progress)
+
+
+def _untrusted(uri: str | None, what: str) -> str:
+    return (
+        f"{_WHERE}.path: {uri} is {what}, and reading one runs whatever code is in it; if you know where it is from, "
+        f"say {_WHERE}.trust=true"
+    )
 
 
 def _fitted(config: ModelConfig, path: Path, data: Data, store: ArtifactStore, progress: Progress) -> Artifact:
@@ -161,14 +165,19 @@ def _fitted(config: ModelConfig, path: Path, data: Data, store: ArtifactStore, p
     return SklearnFactory().build(plain, data, store, progress)
 
 
-def _from_skops(config: ModelConfig, place: Path, folder: Path) -> Path:
-    """The estimator as joblib writes it, which is how mlbench keeps every other one."""
-    import joblib
+def _from_skops(config: ModelConfig, place: Path, flavor: Mapping[str, Any], folder: Path) -> Path:
+    """The estimator as joblib writes it, which is how mlbench keeps every other one.
 
+    skops makes types that it knows, and those that it is told. MLflow would take them from the model itself, and put
+    the model's own directory of code on the import path first, so it is not asked.
+    """
+    import joblib
+    import skops.io
+
+    file = _named(place, flavor, "pickled_model", config.path)
     try:
-        with quiet():
-            estimator = mlflow.sklearn.load_model(str(place))
-    except Exception as error:  # skops and MLflow refuse in their own ways
+        estimator = skops.io.load(file, trusted=flavor.get("skops_trusted_types") if config.trust else None)
+    except Exception as error:  # skops refuses in its own ways
         raise InputError(f"{_WHERE}.path: {config.path} cannot be loaded: {first_line(error)}") from error
     path = folder / "estimator.joblib"
     joblib.dump(estimator, path)

@@ -16,7 +16,7 @@ import mlflow.pytorch
 from mlflow.exceptions import MlflowException
 
 from mlbench.config import ModelConfig
-from mlbench.disk import sha256
+from mlbench.disk import OutsideError, inside, sha256
 from mlbench.errors import InputError, WorkerError
 from mlbench.records import Artifact
 from mlbench.tracking.calls import first_line, quiet
@@ -39,7 +39,7 @@ def torch_model(
     """The model as a ``pt2``, ``torchscript`` or ``torch_module`` artifact.
 
     Args:
-        config: The workload's model; ``trust`` permits to unpickle.
+        config: The workload's model; ``trust`` permits to unpickle, and to load TorchScript.
         place: The MLflow model's directory.
         flavor: What its ``MLmodel`` says of the flavour ``pytorch``.
         data: What the model must fit.
@@ -47,17 +47,22 @@ def torch_model(
         progress: Told what is done.
 
     Raises:
-        InputError: It is a pickle without the user's trust, cannot be loaded, or does not fit the data.
+        InputError: It runs code and the user does not trust it, cannot be loaded, or does not fit the data.
     """
-    folder = place / flavor.get("model_data", "data")
+    try:
+        folder = inside(place, str(flavor.get("model_data", "data")))
+    except OutsideError as error:
+        raise InputError(f"{_WHERE}.path: {config.path} is no MLflow model: its 'model_data': {error}") from error
     program, pickled = folder / _PROGRAM, folder / _PICKLED
     if program.is_file():
-        if not config.trust and not _free_of_pickles(program):
+        if not config.trust and not free_of_pickles(program):
             raise InputError(_untrusted(config.path, "an exported program with pickled parts"))
         return _taken_over(program, "pt2", data, store, progress)
     if not pickled.is_file():
         raise InputError(f"{_WHERE}.path: {config.path} has neither {_PROGRAM} nor {_PICKLED} in its data")
     if _is_script(pickled):
+        if not config.trust:
+            raise InputError(_untrusted(config.path, "TorchScript, a program of its own"))
         return _taken_over(pickled, "torchscript", data, store, progress)
     if not config.trust:
         raise InputError(_untrusted(config.path, "a pickled PyTorch module"))
@@ -86,8 +91,8 @@ def _key(form: str, file: Path, data: Data) -> dict[str, Any]:
     }
 
 
-def _free_of_pickles(program: Path) -> bool:
-    """Whether MLflow's own check finds nothing in the archive that torch would unpickle without restriction."""
+def free_of_pickles(program: Path) -> bool:
+    """Whether MLflow's own check finds nothing in an exported program that torch would unpickle without restriction."""
     check = getattr(mlflow.pytorch, "_validate_pt2_archive_is_pickle_free", None)
     if check is None:  # an older MLflow, or a later one that has it elsewhere: then nothing is known
         return False

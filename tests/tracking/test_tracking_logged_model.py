@@ -99,6 +99,32 @@ def test_a_scikit_learn_model_as_skops_takes_none(ready, tmp_path):
         build(recipe, found, Store(tmp_path / "built"), lambda text: None)
 
 
+def test_a_skops_file_vouches_for_nothing_itself(ready, tmp_path):
+    """MLflow would trust the types that the model itself names, and import from the model's own directory."""
+    import sys
+
+    import mlflow.sklearn
+    import yaml
+    from sklearn.datasets import load_iris
+
+    fitted = LogisticRegression(max_iter=500).fit(*load_iris(return_X_y=True))
+    mlflow.sklearn.save_model(fitted, tmp_path / "fitted", serialization_format="skops", pip_requirements=[])
+    (tmp_path / "fitted" / "code").mkdir()
+    about = yaml.safe_load((tmp_path / "fitted" / "MLmodel").read_text())
+
+    def described(**more):
+        about["flavors"]["sklearn"] |= more
+        (tmp_path / "fitted" / "MLmodel").write_text(yaml.safe_dump(about))
+        return workload((tmp_path / "fitted").as_uri())
+
+    before = list(sys.path)
+    assert ready(described(code="code")).source.format == "sklearn"
+    assert sys.path == before
+    assert "names further types to be trusted, and reading one runs" in refusal(
+        ready, described(skops_trusted_types=["builtins.exec"])
+    )
+
+
 def test_native_against_pyfunc(ready, tmp_path):
     """The wrapper answers with the method of the native arm, which was not the one that was logged."""
     import mlflow.sklearn
@@ -204,11 +230,15 @@ def test_an_exported_program_takes_no_trust(ready, tmp_path):
     same(found, module)
 
 
-def test_torchscript_takes_no_trust(ready, tmp_path):
+def test_torchscript_takes_trust(ready, tmp_path):
     module = Tiny().eval()
     script = torch.jit.trace(module, torch.ones(2, 4))
     mlflow.pytorch.save_model(script, tmp_path / "m", serialization_format="pickle", pip_requirements=[])
-    found = ready(workload((tmp_path / "m").as_uri()))
+    uri = (tmp_path / "m").as_uri()
+    assert "is TorchScript, a program of its own, and reading one runs whatever code is in it" in refusal(
+        ready, workload(uri)
+    )
+    found = ready(workload(uri, trust=True))
     assert found.source.format == "torchscript"
     same(found, module)
 
@@ -274,6 +304,8 @@ def test_columns_of_one_table_must_stand_in_the_signatures_order(ready, tmp_path
         "{onnx: {}}",
         "{onnx: [data]}",
         "{sklearn: {pickled_model: ../fitted.pkl}}",
+        "{sklearn: {pickled_model: ../fitted.skops, serialization_format: skops}}",
+        "{pytorch: {model_data: ../elsewhere}}",
     ],
 )
 def test_a_model_names_no_file_outside_of_it(ready, tmp_path, flavors):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -83,6 +84,7 @@ class Given:
     def __init__(self, study, wanted=True, inputs=INPUTS, factory="tiny_nets:tiny_cnn", trust=False):
         self.incumbent = wanted
         self.registry = RegistryConfig(trust=trust)
+        self.source = SimpleNamespace(meta={"factory": factory})
         self.info = replace(
             study.workload, data=replace(study.workload.data, inputs=inputs), model={"factory": factory}
         )
@@ -141,7 +143,7 @@ def test_code_that_is_not_the_workloads_own_is_not_run(begun, artifacts, monkeyp
 @pytest.mark.parametrize(
     ("format_", "words"),
     [
-        ("pt2", "it is an exported program"),
+        ("pt2", "it is an exported program with pickled parts"),
         ("torchscript", "it is TorchScript"),
         ("aoti", "it is a compiled library"),
         ("sklearn", "it is a pickle"),
@@ -158,9 +160,17 @@ def test_a_champion_that_could_run_code_takes_trust(begun, monkeypatch, format_,
         InputError, match=rf"{words}.*, and loading it runs whatever code is in it; .*registry.trust=true"
     ):
         incumbent(given, runs, given, store, print)
-    assert store.entries() == []
+    assert bool(store.entries()) == (format_ == "pt2")  # whose file has to be looked at
     trusted = Given(study, trust=True)
     assert [arm.artifact.format for arm in incumbent(trusted, runs, trusted, store, print)] == [format_]
+
+
+def test_an_exported_program_without_pickles_takes_none(begun):
+    runs, study, store = begun
+    given, version = Given(study), runs.tracker.client.get_model_version(NAME, "1")
+    known = registered(runs.tracker, version.tags["mlbench.run"], "baseline")
+    now = OpenStudy(runs.tracker, "next", runs.run_id, champion=known)
+    assert [arm.artifact.format for arm in incumbent(given, now, given, store, print)] == ["pt2"]
 
 
 def test_a_logged_model_names_no_file_outside_of_it(begun, monkeypatch, tmp_path):
