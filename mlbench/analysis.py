@@ -12,7 +12,9 @@ import numpy as np
 from mlbench import statistics
 from mlbench.comparison import P50, P95, THROUGHPUT, against_baseline, verdicts
 from mlbench.config import ProtocolConfig
+from mlbench.explaining import needs_explaining, parents
 from mlbench.figures import Figures, turn_mean, turn_p50
+from mlbench.handicap import marked
 from mlbench.hardware import hardware
 from mlbench.measurement.alone import disturbance
 from mlbench.metrics import PERCENTILES, SWEEPS
@@ -21,6 +23,7 @@ from mlbench.records import (
     ArmResult,
     ConditionKey,
     Estimate,
+    Explanation,
     Measurement,
     Noise,
     Notice,
@@ -67,7 +70,27 @@ def analyse(
             for name, mine in judged(incumbent, [name for name in variants if name != incumbent]).items():
                 deltas = dict((against_incumbent or {}).get(name, {}))
                 results[name] = replace(results[name], versus_incumbent=Versus(mine, deltas))
-    return tuple(results[name] for name in sorted(results, key=lambda name: name != baseline))
+        for parent, children in _families(results).items():
+            against = {} if parent == baseline else judged(parent, children)
+            for name in children:
+                results[name] = _to_explain(results[name], parent, against.get(name, results[name].verdicts))
+    return marked([results[name] for name in sorted(results, key=lambda name: name != baseline)])
+
+
+def _families(results: Mapping[str, ArmResult]) -> dict[str, list[str]]:
+    """The variants that were measured, by the arm whose recipe they extend."""
+    found: dict[str, list[str]] = {}
+    for name, parent in parents([arm for arm in results.values() if arm.status != "failed"]).items():
+        found.setdefault(parent, []).append(name)
+    return found
+
+
+def _to_explain(result: ArmResult, parent: str, verdicts: Mapping[str, Verdict]) -> ArmResult:
+    """The result, with an explanation to be filled in where it is not shown to be faster than its parent."""
+    verdict = verdicts.get(P50)
+    if verdict is None or not needs_explaining(verdict):
+        return result
+    return replace(result, why=Explanation(parent, verdict))
 
 
 def _judged(

@@ -291,7 +291,8 @@ class StudyConfig:
     """A whole study, as composed.
 
     ``threads`` is the default for every arm; an arm's own runtime may differ. With ``incumbent`` the current champion
-    of the registry takes part.
+    of the registry takes part. With ``profile`` a few calls are profiled after the measurement, of arms that are no
+    faster than the recipe they extend.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _FORBID
@@ -306,6 +307,7 @@ class StudyConfig:
     registry: RegistryConfig
     name: str | None = None
     incumbent: bool = False
+    profile: bool = True
     seed: Seed = 0
     threads: PositiveInt = 1
     cache_dir: str | None = None

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from mlbench.measurement.cgroup import Cgroup, cpu_budget
+from mlbench.measurement.cpus import cpu_fields
 from mlbench.probes.nvml import NoDeviceError, library
 
 DISTRIBUTIONS = (
@@ -74,14 +75,9 @@ def _versions() -> dict[str, str]:
 
 
 def _cpu(cpuinfo: Path) -> dict[str, str]:
-    try:
-        text = cpuinfo.read_text()
-    except OSError:
+    fields = cpu_fields(cpuinfo)
+    if not fields:
         return {}
-    fields: dict[str, str] = {}
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip(), value.strip())
     flags = set((fields.get("flags") or fields.get("Features") or "").split())
     facts = {"cpu.instructions": " ".join(flag for flag in _FLAGS if flag in flags)}
     for name, key in {"cpu.model": "model name", "cpu.vendor": "vendor_id"}.items():

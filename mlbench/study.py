@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from mlbench import __version__
+from mlbench import __version__, handicap
 from mlbench import noise as machine_noise
 from mlbench.analysis import analyse
 from mlbench.comparison import undecided
@@ -22,6 +22,7 @@ from mlbench.delivery import conclusion_of, deliver, persist
 from mlbench.endings import journaled, keeper, keeping, noting, terminable
 from mlbench.environment import environment
 from mlbench.errors import BuildError, InputError, MlbenchError, WorkerError
+from mlbench.explaining import explained, to_profile
 from mlbench.incumbent import absence, incumbent
 from mlbench.journal import Begun, Journal, Planned
 from mlbench.measurement import alone, budget, lost_trials
@@ -31,6 +32,7 @@ from mlbench.measurement.interpreters import examine
 from mlbench.measurement.limits import Limits
 from mlbench.measurement.machine_lock import MachineLock
 from mlbench.measurement.plan import make_plan
+from mlbench.measurement.profiling import take_profiles
 from mlbench.outcome import Outcome, exit_code, links, undelivered
 from mlbench.policy import decide
 from mlbench.probes.energy_model import modelled
@@ -43,8 +45,10 @@ from mlbench.records import (
     Arm,
     ArmResult,
     Measurement,
+    Noise,
     Notice,
     Plan,
+    Quality,
     Recipe,
     Role,
     Study,
@@ -100,12 +104,14 @@ def run_study(
             task = ready_task(workload.info.task, arms[0], workload.data.train.inputs, workload.data.train.labels)
             before = measured_before(journal, planned, progress.notice)
             measurement = measure(planned.plan, arms, workload, config, progress, keeper(journal, progress), before)
-            machine.release()
             with keeping(measurement, runs, journal, progress):
                 progress.phase("Deciding")
-                spent = time.monotonic() - begun
                 measurement = decided(measurement, task)
-                study = _conclude(composition, heading, workload, arms, failed, measurement, task, store, spent)
+                judged = _judge(config, workload, arms, measurement, task)
+                judged = replace(judged, arms=_explain(config, workload, arms, judged.arms, measurement.plan, progress))
+                machine.release()
+                spent = time.monotonic() - begun
+                study = _conclude(composition, heading, workload, arms, failed, measurement, judged, store, spent)
                 study = replace(study, warnings=(*study.warnings, *notices(before)))
                 conclusion = conclusion_of(study, config, workload.data.test.inputs)
                 study = conclusion.study  # from here on, what may be shown
@@ -310,6 +316,46 @@ def _coordinator(
     return Coordinator(plan, arms, items, test.labels, limits=limits, collation=collation, **options)
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What the measurement says of the machine, of every arm that was measured, and of the quality of its answers."""
+
+    noise: Noise
+    qualities: dict[str, Quality]
+    arms: tuple[ArmResult, ...]
+
+
+def _judge(
+    config: StudyConfig, workload: Workload, arms: Sequence[Arm], measurement: Measurement, task: Task
+) -> _Judged:
+    """From measurement to verdicts."""
+    classes = workload.info.data.classes
+    noise = machine_noise.judge(measurement.turns, len(os.sched_getaffinity(0)), measurement.machine_looks)
+    found = qualities(measurement, task, classes, config.seed)
+    reigning = next((arm.name for arm in arms if arm.role == "incumbent"), None)
+    deltas = deltas_against(measurement, task, classes, config.seed, reigning)
+    return _Judged(noise, found, analyse(measurement, arms, found, config.protocol, noise, deltas))
+
+
+def _explain(
+    config: StudyConfig,
+    workload: Workload,
+    arms: Sequence[Arm],
+    results: tuple[ArmResult, ...],
+    plan: Plan,
+    progress: Progress,
+) -> tuple[ArmResult, ...]:
+    """Why arms are not faster than what they extend, with profiles of their calls where those are wanted."""
+    wanted = to_profile(results)
+    if not config.profile:
+        return explained(results, {}, dict.fromkeys(wanted, "profile=false"))
+    if wanted:
+        progress.phase("Looking where the time goes")
+    data, profiled = workload.data, [arm for arm in arms if arm.name in wanted]
+    profiles = take_profiles(plan, profiled, data.test.inputs, trim=data.collation.trim)
+    return explained(results, profiles.taken, profiles.absent)
+
+
 def _conclude(
     composition: Composition,
     heading: Begun,
@@ -317,18 +363,14 @@ def _conclude(
     arms: Sequence[Arm],
     failed: Sequence[ArmResult],
     measurement: Measurement,
-    task: Task,
+    judged: _Judged,
     store: Store,
     wall_seconds: float,
 ) -> Study:
-    """From measurement to decision."""
+    """From verdicts to decision."""
     config = composition.config
-    noise = machine_noise.judge(measurement.turns, len(os.sched_getaffinity(0)), measurement.machine_looks)
-    found = qualities(measurement, task, workload.info.data.classes, config.seed)
-    reigning = next((arm.name for arm in arms if arm.role == "incumbent"), None)
-    deltas = deltas_against(measurement, task, workload.info.data.classes, config.seed, reigning)
-    results = (*analyse(measurement, arms, found, config.protocol, noise, deltas), *failed)
-    loud = machine_noise.notice(noise)
+    results = (*judged.arms, *failed)
+    loud = machine_noise.notice(judged.noise)
     data_notes = (Notice("data", note) for note in workload.info.data.notes)
     store_notes = (Notice("cache", note) for note in store.notices)
     step_notes = _step_notices(arms)
@@ -343,18 +385,18 @@ def _conclude(
         environment=environment(),
         arms=results,
         decision=decide(config.policy, results, measurement.plan.look_alpha(1.0)),
-        noise=noise,
+        noise=judged.noise,
         warnings=(
             *composition.warnings,
             *data_notes,
             *store_notes,
             *step_notes,
-            *loss_notices(found),
+            *loss_notices(judged.qualities),
             *absence(config, arms),
             *([loud] if loud else []),
             *alone.notices(measurement.turns),
             *lost_trials.notices(measurement),
-            *(notice for arm in results for notice in arm.warnings),
+            *handicap.notices(results),
         ),
         wall_seconds=round(wall_seconds, 3),
         energy_source=measurement.energy_source,

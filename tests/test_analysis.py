@@ -7,7 +7,7 @@ from measured import ARMS, measure
 
 from mlbench.analysis import analyse
 from mlbench.config import ProtocolConfig, ScenarioConfig
-from mlbench.records import ArmResult, Estimate, LostTrial, Measurement, Noise, Quality, Refusal, Turn
+from mlbench.records import ArmResult, Estimate, LostTrial, Measurement, Noise, Quality, Refusal, StepSpec, Turn
 
 QUIET = Noise("quiet")
 
@@ -277,3 +277,32 @@ def test_variants_are_compared_with_the_incumbent_too() -> None:
 
 def test_without_an_incumbent_there_is_no_comparison_with_one(found: dict[str, ArmResult]) -> None:
     assert all(arm.versus_incumbent is None for arm in found.values())
+
+
+def test_arms_that_are_not_shown_to_be_faster_than_their_parent_are_to_be_explained(
+    found: dict[str, ArmResult],
+) -> None:
+    wanted = {name: arm.why and (arm.why.parent, arm.why.verdict.call) for name, arm in found.items()}
+    assert wanted == {
+        "baseline": None,
+        "twice": None,
+        "same": ("baseline", "equivalent"),
+        "slow": ("baseline", "slower"),
+    }
+
+
+def test_an_arm_is_held_against_the_recipe_that_it_extends() -> None:
+    """``slow`` extends ``twice``: half the baseline's time is what it has to beat."""
+    measurement, protocol = measure()
+    steps = {"twice": (StepSpec("export"),), "slow": (StepSpec("export"), StepSpec("quantize"))}
+    arms = [replace(arm, recipe=replace(arm.recipe, steps=steps.get(arm.name, ()))) for arm in ARMS]
+    why = {arm.name: arm.why for arm in analyse(measurement, arms, {}, protocol, QUIET)}["slow"]
+    assert why is not None
+    assert (why.parent, why.verdict.call) == ("twice", "slower")
+    assert why.verdict.ratio is not None
+    assert why.verdict.ratio.value == pytest.approx(1.1 / 0.5, rel=0.01)
+
+
+def test_what_is_withheld_is_not_explained() -> None:
+    assert all(arm.why is None for arm in results(*measure(trials=3)).values())
+    assert all(arm.why is None for arm in results(*measure(), noise=Noise("unusable", ("busy",))).values())

@@ -418,3 +418,19 @@ def test_without_a_uri_it_is_asked_for() -> None:
     ]
     assert "workload.model.path" in problems("workload=mlflow_model", "model.uri=churn")[0]
     assert "cannot be resolved" in problems("workload=mlflow_model", "model.uri=${oc.env:SURELY_ABSENT}")[0]
+
+
+def test_pytorch_at_its_best_becomes_the_baseline_by_one_override() -> None:
+    config = compose(["baseline=torch_tuned", "variants=[torch_tuned]", "baseline.name=best"]).config
+    tuned = config.variants["torch_tuned"]
+    assert (config.baseline.steps, config.baseline.runtime) == (tuned.steps, tuned.runtime)
+    precision, compiling = tuned.steps
+    assert (precision["weights"], precision["channels_last"]) == ("bfloat16", None)
+    assert compiling == {"name": "compile", "freezing": True, "dynamic": False}
+    assert tuned.runtime.options == {"matmul_precision": "medium"}
+
+
+def test_the_baselines_linear_layers_go_to_onednn_by_one_override() -> None:
+    config = compose(["baseline.runtime.options.matmul_precision=medium"]).config
+    assert config.baseline.runtime.options == {"matmul_precision": "medium"}
+    assert (config.baseline.name, config.baseline.steps) == ("baseline", ())

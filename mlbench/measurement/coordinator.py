@@ -19,13 +19,18 @@ from typing import Any, ParamSpec
 import numpy as np
 import numpy.typing as npt
 
-from mlbench.disk import no_room
-from mlbench.errors import MlbenchError, RefusedError, WorkerError, WorkerGoneError
+from mlbench.errors import RefusedError, WorkerError, WorkerGoneError
 from mlbench.measurement.cpus import trial_cpus
 from mlbench.measurement.gathered import Gathered
 from mlbench.measurement.limits import Limits
-from mlbench.measurement.process import IMPORT_TIMEOUT_S, Launcher, WorkerHandle, WorkerProcess, arm_message
-from mlbench.measurement.wire import TOKENIZER
+from mlbench.measurement.process import (
+    IMPORT_TIMEOUT_S,
+    Launcher,
+    WorkerHandle,
+    WorkerProcess,
+    arm_message,
+    save_inputs,
+)
 from mlbench.probes import Probe
 from mlbench.probes.readings import Readings
 from mlbench.records import (
@@ -146,7 +151,7 @@ class Coordinator:
         """
         complete = True
         with tempfile.TemporaryDirectory(prefix="mlbench-") as directory:
-            self._write_inputs(Path(directory))
+            save_inputs(Path(directory), self._inputs, self._collation.tokenizer)
             try:
                 for trial in range(self._plan.trials):
                     if trial not in self._gathered.done:
@@ -161,18 +166,6 @@ class Coordinator:
                 self._stop_all()
         measured = self._gathered.measured(self._plan)
         return replace(measured, energy_source=energy_source, absent=dict(absent or {}), complete=complete)
-
-    def _write_inputs(self, directory: Path) -> None:
-        try:
-            for index, array in enumerate(self._inputs.values()):
-                np.save(directory / f"{index}.npy", array)
-            if self._collation.tokenizer:
-                (directory / TOKENIZER).write_text(self._collation.tokenizer, encoding="utf-8")
-        except OSError as error:
-            reason = no_room(error, directory) or str(error)
-            raise MlbenchError(
-                f"the workers' inputs cannot be written to {directory}: {reason}; $TMPDIR names another place"
-            ) from error
 
     def _ends(self, trials: int) -> bool:
         """Whether so many trials are all there will be, because a look that the plan has found them enough."""

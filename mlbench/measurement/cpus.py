@@ -11,6 +11,7 @@ from mlbench.errors import WorkerError
 
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 _TASKS = Path("/proc/self/task")
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 def usable_cpus(topology: Path = _TOPOLOGY) -> tuple[int, ...]:
@@ -65,3 +66,21 @@ def allowed(tasks: Path = _TASKS) -> tuple[int, ...]:
         with suppress(ProcessLookupError):  # a thread that has just ended
             found |= os.sched_getaffinity(int(task.name))
     return tuple(sorted(found))
+
+
+def cpu_fields(cpuinfo: Path = _CPUINFO) -> dict[str, str]:
+    """What the kernel says of the first processor, by its own names; empty where it cannot be read."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    fields: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    return fields
+
+
+def cpu_vendor(cpuinfo: Path = _CPUINFO) -> str:
+    """``GenuineIntel``, ``AuthenticAMD``, ...; empty where the kernel does not say, as on ARM."""
+    return cpu_fields(cpuinfo).get("vendor_id", "")

@@ -12,15 +12,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
-from mlbench.errors import RefusedError, WorkerGoneError
+from mlbench.disk import no_room
+from mlbench.errors import MlbenchError, RefusedError, WorkerGoneError
 from mlbench.measurement.interpreters import command, environment
 from mlbench.measurement.memory import memory_kills
 from mlbench.measurement.settling import Settled, asleep, settle
-from mlbench.measurement.wire import Channel, ChannelClosedError, ChannelTimeoutError
+from mlbench.measurement.wire import TOKENIZER, Channel, ChannelClosedError, ChannelTimeoutError
 from mlbench.records import Arm
 
 IMPORT_TIMEOUT_S = 300.0
@@ -175,6 +178,24 @@ def _peak_mib(usage: resource.struct_rusage) -> float:
 def worker_environment(threads: int, base: Mapping[str, str], python: str | None = None) -> dict[str, str]:
     """The environment of a worker: thread pools pinned, and the import path of its interpreter."""
     return {**environment(python, base), **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
+
+
+def save_inputs(directory: Path, inputs: Mapping[str, npt.NDArray[Any]], tokenizer: str = "") -> None:
+    """Leave the items of every input where workers read them, in the order of the inputs, and a tokenizer as JSON.
+
+    Raises:
+        MlbenchError: There is no room for them, or the directory cannot be written to.
+    """
+    try:
+        for index, array in enumerate(inputs.values()):
+            np.save(directory / f"{index}.npy", array)
+        if tokenizer:
+            (directory / TOKENIZER).write_text(tokenizer, encoding="utf-8")
+    except OSError as error:
+        reason = no_room(error, directory) or str(error)
+        raise MlbenchError(
+            f"the workers' inputs cannot be written to {directory}: {reason}; $TMPDIR names another place"
+        ) from error
 
 
 def arm_message(arm: Arm) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import math
 import os
 import resource
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from mlbench.errors import MlbenchError, WorkerError
 from mlbench.measurement.answer import require_answer
 from mlbench.measurement.clock import Clock, MonotonicClock
-from mlbench.measurement.cpus import allowed, pin
+from mlbench.measurement.cpus import allowed, cpu_vendor, pin
 from mlbench.measurement.lifeline import die_with
 from mlbench.measurement.memory import memory_mib, unique_mib
 from mlbench.measurement.wire import (
@@ -37,7 +38,7 @@ from mlbench.runtimes.loading import open_session, runtime_for
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlbench.records import RuntimeSettings, TensorSpec
+    from mlbench.records import Artifact, Profile, RuntimeSettings, TensorSpec
     from mlbench.runtimes import Device, Runtime, Session
 
     FindRuntime = Callable[[str, RuntimeSettings], Runtime]
@@ -90,6 +91,7 @@ class Worker:
             "turn": self._turn,
             "predict": self._predict,
             "report": self._report,
+            "profile": self._profile,
         }
         return commands[message["command"]](message)
 
@@ -109,20 +111,18 @@ class Worker:
         if message["cpus"]:
             pin(message["cpus"])  # before loading, so that the runtime's own threads start where they stay
         self._pinned = frozenset(message["cpus"])
-        folder, texts = Path(message["inputs"]), int(message.get("texts", 0))
-        names = [f"text {index}" for index in range(texts)] or [spec.name for spec in artifact.inputs]
-        # reading the items is not loading the model
-        self._inputs = {name: np.load(folder / f"{index}.npy") for index, name in enumerate(names)}
+        texts = int(message.get("texts", 0))
+        self._read(artifact, message["inputs"], texts)  # which is not loading the model
         self._output = next(iter(artifact.outputs), None)
         if not texts:
-            self._sequences = tuple(spec.name for spec in artifact.inputs if spec.shape[1:2] == (None,))
             self._trim = message.get("trim", "")
         start = self._clock.now_ns()
         self._session = open_session(artifact, settings, self._find_runtime)
         if texts:
             from mlbench.runtimes.tokenized import TokenizedSession
 
-            self._session = TokenizedSession(self._session, folder / TOKENIZER, [spec.name for spec in artifact.inputs])
+            tokenizer, names = Path(message["inputs"]) / TOKENIZER, [spec.name for spec in artifact.inputs]
+            self._session = TokenizedSession(self._session, tokenizer, names)
         self._device = getattr(self._session, "device", None)
         self._synchronize()
         load_ns = self._clock.now_ns() - start
@@ -150,6 +150,13 @@ class Worker:
     def _effective(self) -> dict[str, Any]:
         """What the runtime says is in force, and the interpreter's version."""
         return {**self._loaded.effective(), "python": ".".join(map(str, sys.version_info[:3]))}
+
+    def _read(self, artifact: Artifact, directory: str, texts: int = 0) -> None:
+        """Take the items of every input of the model, or so many columns of texts in their place."""
+        names = [f"text {index}" for index in range(texts)] or [spec.name for spec in artifact.inputs]
+        self._inputs = {name: np.load(Path(directory) / f"{index}.npy") for index, name in enumerate(names)}
+        if not texts:
+            self._sequences = tuple(spec.name for spec in artifact.inputs if spec.shape[1:2] == (None,))
 
     def _synchronize(self) -> None:
         """Nothing may still be under way on a device when the clock is read."""
@@ -284,7 +291,33 @@ class Worker:
                 " protocol.pin_cpus=false, all arms run in the same place"
             )
         modules = sorted({name.partition(".")[0] for name in sys.modules})
-        return {"modules": modules, "effective": self._effective(), "cpus": cpus}, {}
+        return {"modules": modules, "effective": {**self._effective(), **self._libraries()}, "cpus": cpus}, {}
+
+    def _libraries(self) -> dict[str, Any]:
+        """What computes the matrix products, and on whose CPU: no library is equally fast on all of them."""
+        ask: Callable[[Callable[[], Any]], dict[str, Any]] | None = getattr(self._loaded, "libraries", None)
+        if ask is None or not self._pools:
+            return {}
+        vendor, prepared = cpu_vendor(), next(iter(self._pools.values()))[0]
+        return {**ask(lambda: self._loaded.run(prepared)), **({"cpu_vendor": vendor} if vendor else {})}
+
+    def _profile(self, message: dict[str, Any]) -> Reply:
+        """Where the time of a call goes, by the runtime's own profiler: instead of a measurement, never beside one."""
+        artifact, settings = artifact_from_dict(message["artifact"]), settings_from_dict(message["settings"])
+        runtime = self._find_runtime(artifact.format, settings)
+        take: Callable[..., list[Profile]] | None = getattr(runtime, "profile", None)
+        if take is None:
+            raise WorkerError(f"the runtime '{runtime.name}' has no profile by operator")
+        if message["cpus"]:
+            pin(message["cpus"])
+        self._read(artifact, message["inputs"])
+        length, rows = message["input_length"], len(next(iter(self._inputs.values())))
+        self._trim = message["trim"] if length is None else ""
+        batches = [
+            self._trimmed({name: self._items(name, np.arange(size) % rows, length) for name in self._inputs})
+            for size in message["batch_sizes"]
+        ]
+        return {"profiles": [asdict(item) for item in take(artifact, settings, batches)]}, {}
 
 
 def serve(channel: Channel, worker: Worker) -> None:

@@ -8,11 +8,13 @@ and numpy at import time, because the worker process imports it and its memory i
 from __future__ import annotations
 
 from mlbench.records._concluded import (
+    NO_REASON,
     ArmResult,
     ClassQuality,
     ConstraintResult,
     Decision,
     Estimate,
+    Explanation,
     Judgement,
     Noise,
     NoiseMoment,
@@ -47,6 +49,10 @@ from mlbench.records._plan import (
     Plan,
     Round,
 )
+from mlbench.records._profiled import (
+    OperatorTime,
+    Profile,
+)
 from mlbench.records._subject import (
     Arm,
     Artifact,
@@ -75,6 +81,7 @@ from mlbench.records._types import (
 __all__ = [
     "IGNORED",
     "MOST_LOOKS",
+    "NO_REASON",
     "SCHEMA_VERSION",
     "Arm",
     "ArmResult",
@@ -88,6 +95,7 @@ __all__ = [
     "DataInfo",
     "Decision",
     "Estimate",
+    "Explanation",
     "Judgement",
     "LabelKind",
     "Level",
@@ -99,8 +107,10 @@ __all__ = [
     "Noise",
     "NoiseMoment",
     "Notice",
+    "OperatorTime",
     "Plan",
     "Predictions",
+    "Profile",
     "Quality",
     "Recipe",
     "RecordError",

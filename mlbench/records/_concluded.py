@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mlbench.records._plan import Plan
+from mlbench.records._profiled import Profile
 from mlbench.records._subject import Artifact, Recipe, WorkloadInfo
 from mlbench.records._types import SCHEMA_VERSION, Call, Level, Moment, Role, Scalar
 
@@ -95,6 +96,8 @@ class Quality:
         per_class: One entry per class.
         confusion: Counts, rows are true classes, columns predicted ones.
         class_deltas: Recall of each class minus the baseline's, paired, by class; empty for the baseline.
+        class_flips: Share of each class's items (tokens, where those have the labels) whose prediction differs from the
+            baseline's, by class; empty for the baseline.
         mcnemar_p: Exact McNemar p for accuracy against the baseline.
     """
 
@@ -106,6 +109,7 @@ class Quality:
     confusion: tuple[tuple[int, ...], ...] = ()
     mcnemar_p: float | None = None
     class_deltas: dict[str, Estimate] = field(default_factory=dict)
+    class_flips: dict[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,27 @@ class Versus:
     deltas: dict[str, Estimate] = field(default_factory=dict)
 
 
+NO_REASON = "no reason found in the evidence"
+"""What is said of an arm whose explanation has no reasons."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an arm is not faster than the recipe that it extends, from evidence alone.
+
+    Attributes:
+        parent: The arm of that recipe.
+        verdict: On p50 against it.
+        reasons: One sentence each; empty where the evidence shows none.
+        unseen: What could not be looked at, with the reason.
+    """
+
+    parent: str
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class ArmResult:
     """All that a study concluded about one arm.
@@ -151,6 +176,8 @@ class ArmResult:
         verdicts: By metric name; empty for the baseline.
         versus_incumbent: Against the incumbent, for variants of a study that has one.
         warnings: What the reader must know of this arm's figures.
+        why: Where it is not shown to be faster than the recipe that it extends: why.
+        profiles: Where the time of its calls goes; only of arms that explain something.
     """
 
     name: str
@@ -168,6 +195,8 @@ class ArmResult:
     tags: dict[str, str] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
     versus_incumbent: Versus | None = None
+    why: Explanation | None = None
+    profiles: tuple[Profile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

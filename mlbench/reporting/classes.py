@@ -41,7 +41,10 @@ def class_pages(study: Study) -> tuple[ClassPage, ...]:
     most = min(MOST_ROWS, max(1, ALL_ROWS // max(1, len(judged))))
     for arm, q in judged:
         worst = _worst(q, most)
-        against = ("recall against the baseline, points",) if q.class_deltas else ()
+        against = [
+            *(["recall against the baseline, points"] if q.class_deltas else []),
+            *(["predictions changed"] if q.class_flips else []),
+        ]
         small = len(q.labels) <= MOST_CLASSES
         found.append(
             ClassPage(
@@ -58,7 +61,10 @@ def class_pages(study: Study) -> tuple[ClassPage, ...]:
 
 
 def _row(q: Quality, c: ClassQuality) -> tuple[str, tuple[Cell, ...]]:
-    against = [points_cell(q.class_deltas.get(c.label))] if q.class_deltas else []
+    against = [
+        *([points_cell(q.class_deltas.get(c.label))] if q.class_deltas else []),
+        *([share_cell(q.class_flips.get(c.label))] if q.class_flips else []),
+    ]
     return c.label, (*(share_cell(value) for value in (c.precision, c.recall, c.f1)), *against, Cell(f"{c.support:,}"))
 
 

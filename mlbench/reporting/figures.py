@@ -156,7 +156,7 @@ def speedups(study: Study) -> go.Figure:
     figure.add_vline(x=1, line={"color": draw.GREY, "width": 1})
     for arm, gain in found:
         call = text.call_name(arm.verdicts[view.HEADLINE].call)
-        label = f"{text.times(gain)}  {call}"
+        label = f"{view.speedup(arm, arm.verdicts[view.HEADLINE])}  {call}"
         figure.add_trace(
             go.Bar(
                 y=[draw.row_name(arm.name)],

@@ -20,7 +20,7 @@ from plotly.offline import get_plotlyjs
 
 from mlbench.metrics import SWEEPS
 from mlbench.records import NoiseMoment, Study, Turn
-from mlbench.reporting import classes, course, distributions, drawing, figures, in_force, page, text, view
+from mlbench.reporting import classes, course, distributions, drawing, figures, in_force, page, text, view, why
 from mlbench.reporting.colours import arm_colours
 from mlbench.reporting.templating import asset, template
 
@@ -64,6 +64,7 @@ def render_html(
         classes=classes,
         in_force=in_force,
         loud=course.loud_trials(noise),
+        why=why,
         charts={chart.key: chart for chart in charts},
         figures_json=script_json({chart.key: _figure_json(chart.figure) for chart in charts}),
         colours=arm_colours(arm.name for arm in study.arms),

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from mlbench.records import Study
-from mlbench.reporting import in_force, page, text, view
+from mlbench.reporting import in_force, page, text, view, why
 from mlbench.reporting.plane import plane_sentences
 from mlbench.reporting.view import ArmRow
 
@@ -34,10 +34,12 @@ def render_markdown(study: Study) -> str:
         _subject(study),
         "## All arms",
         _table(study, view.rows(study)),
+        *_inflated(study),
         *_bullets("### Not decided by the interval alone", map(escape, view.verdict_notes(study))),
         *_bullets("### Arms without a complete result", _failures(study)),
         *_bullets("### Warnings", _warnings(study)),
-        *_bullets("## Why", _reasons(study)),
+        *_bullets("## What the policy made of each arm", _reasons(study)),
+        *_why(study),
         *_bullets("## Speed against quality", map(escape, plane_sentences(study))),
         *_tables([page.plane_table(study)]),
         *_section("## Latency", [page.verdicts(study), page.evidence(study), page.latencies(study)]),
@@ -76,6 +78,7 @@ def render_note(study: Study) -> str:
 
 def _note(study: Study, rows: Sequence[ArmRow], more_arms: int, warned: Sequence[str], more_warnings: int) -> str:
     blocks = [f"**{escape(study.decision.sentence)}**", *_state(study), _subject(study), _table(study, rows)]
+    blocks += _inflated(study)
     if more_arms:
         blocks.append(f"{text.count(more_arms, 'more arm')} in report/report.md.")
     left_out = [f"{more_warnings} more in report/report.md"] if more_warnings else []
@@ -94,6 +97,10 @@ def _subject(study: Study) -> str:
         f"{', '.join(f'{label} {values}' for label, values in view.conditions(study.plan).items())}, "
         f"{escape(study.created)}."
     )
+
+
+def _inflated(study: Study) -> list[str]:
+    return [escape(view.inflated(study))] if view.inflated(study) else []
 
 
 def _table(study: Study, rows: Iterable[ArmRow]) -> str:
@@ -183,6 +190,19 @@ def _warnings(study: Study) -> list[str]:
 
 def _reasons(study: Study) -> list[str]:
     return [f"{escape(judgement.arm)}: {escape(judgement.reason)}" for judgement in study.decision.judgements]
+
+
+def _why(study: Study) -> list[str]:
+    """Why arms are not faster than what they extend, with the time by operator."""
+    blocks = []
+    for item in why.whys(study):
+        unseen = [f"not seen: {reason}" for reason in item.unseen]
+        blocks += _bullets(f"### {escape(item.arm)}: {escape(item.title)}", map(escape, [*item.reasons, *unseen]))
+        if item.operators:
+            lines = ["| arm | batch | ms per call, profiled | ms by operator (how often) |", "|---|--:|--:|---|"]
+            lines += [f"| {escape(r.arm)} | {r.batch} | {r.call} | {escape(r.operators)} |" for r in item.operators]
+            blocks.append("\n".join(lines))
+    return ["## Why", why.INTRODUCTION, *blocks] if blocks else []
 
 
 def _recipes(study: Study) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from mlbench.handicap import is_inflated
 from mlbench.metrics import SWEEPS, Sweep
 from mlbench.records import ArmResult, Estimate, Quality, Study, Verdict
 from mlbench.reporting import text, view
@@ -51,7 +52,8 @@ def tiles(study: Study) -> tuple[tuple[str, str, str], ...]:
     gain = text.improvement(verdict) if verdict is not None else None
     if gain is not None:
         value, _, interval = text.times(gain).partition(" ")
-        found.append(("speed-up at p50", value, interval.strip("()")))
+        mark = f" {view.INFLATED}" if is_inflated(winner) else ""
+        found.append(("speed-up at p50", f"{value}{mark}", interval.strip("()")))
     for label, metric, unit in (
         ("p50 latency", view.HEADLINE, "ms"),
         ("samples per s", "throughput/samples_per_s", ""),
@@ -88,7 +90,7 @@ def arms(study: Study) -> Table:
     for row, arm in zip(view.rows(study), study.arms, strict=True):
         verdict = arm.verdicts.get(view.HEADLINE)
         cells: tuple[Cell | Chip, ...] = (
-            chip(verdict) if verdict is not None else Chip(row.verdict, row.verdict, "x" if arm.failure else ""),
+            chip(arm, verdict) if verdict is not None else Chip(row.verdict, row.verdict, "x" if arm.failure else ""),
             *(_metric(arm, f"latency/{level}_ms") for level in ("p50", "p95", "p99")),
             _metric(arm, "throughput/samples_per_s"),
             share_cell(view.quality_of(arm, name)),
@@ -100,10 +102,10 @@ def arms(study: Study) -> Table:
     return Table(heads, tuple(found))
 
 
-def chip(verdict: Verdict) -> Chip:
+def chip(arm: ArmResult, verdict: Verdict) -> Chip:
     """A verdict as a chip."""
     word = text.call_name(verdict.call, verdict.metric)
-    return Chip(verdict.call, word, _CALL_MARKS[verdict.call], text.times(text.improvement(verdict)))
+    return Chip(verdict.call, word, _CALL_MARKS[verdict.call], view.speedup(arm, verdict))
 
 
 def verdicts(study: Study) -> Table | None:
@@ -114,7 +116,7 @@ def verdicts(study: Study) -> Table | None:
     found = [
         (
             arm.name,
-            tuple(chip(arm.verdicts[m]) if m in arm.verdicts else Cell(text.DASH) for m in metrics),
+            tuple(chip(arm, arm.verdicts[m]) if m in arm.verdicts else Cell(text.DASH) for m in metrics),
         )
         for arm in study.arms
         if arm.verdicts

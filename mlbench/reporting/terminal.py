@@ -15,7 +15,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
 from mlbench.records import Plan, Study
-from mlbench.reporting import text, view
+from mlbench.reporting import text, view, why
 from mlbench.reporting.view import ArmRow
 
 _PLAIN_WIDTH = 120  # of output that goes to a file or a pipe, unless COLUMNS says otherwise
@@ -169,6 +169,7 @@ def print_study(study: Study, console: Console, next_lines: Sequence[str] = ()) 
     _section(console, "Not decided by the interval alone", view.verdict_notes(study))
     failed = [f"{name} {status}: {reason}" for name, status, reason in view.failures(study)]
     _section(console, "Arms without a complete result", failed)
+    _section(console, "Why", why.lines(study))
     _section(console, "Not available (-)", view.shown_missing(study))
     _section(console, "Warnings", [(message, action) for _, message, action in view.warnings(study)], style="yellow")
     if next_lines:
@@ -215,6 +216,8 @@ def _legend(study: Study) -> str:
         parts.append("+ the current champion")
     if any(arm.verdicts for arm in study.arms):
         parts.append(f"speed-up: times faster than {text.plain(study.baseline.name)}, below 1 is slower")
+    if view.inflated(study):
+        parts.append(view.inflated(study))
     return "; ".join(parts)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mlbench.handicap import is_inflated
 from mlbench.records import ArmResult, Estimate, Plan, Study, Verdict
 from mlbench.reporting import text
 
@@ -23,6 +24,7 @@ SHOWN = (
     "memory/disk_mib",
     "memory/peak_rss_mib",
 )
+INFLATED = "*"
 MINIMUM_TRIALS = 6  # under this many trials the method gives no verdict
 
 
@@ -105,7 +107,7 @@ def _row(study: Study, arm: ArmResult, quality: str, reason: str) -> ArmRow:
         size=text.mib(arm.metrics.get("memory/disk_mib") or disk_mib(arm)),
         memory=text.mib(arm.metrics.get("memory/peak_rss_mib")),
         verdict=_verdict_word(arm, verdict),
-        speedup=text.times(text.improvement(verdict)) if verdict else text.DASH,
+        speedup=speedup(arm, verdict) if verdict else text.DASH,
         reason=text.plain(arm.failure if arm.status == "failed" else reason),
     )
 
@@ -127,6 +129,13 @@ def _verdict_word(arm: ArmResult, verdict: Verdict | None) -> str:
     if arm.role == "baseline":
         return "baseline"
     return text.call_name(verdict.call, verdict.metric) if verdict else text.DASH
+
+
+def speedup(arm: ArmResult, verdict: Verdict) -> str:
+    """How many times better than the baseline, with :data:`INFLATED` behind it where that is partly its handicap."""
+    times = text.times(text.improvement(verdict))
+    about_time = verdict.metric.startswith(("latency/", "throughput/"))
+    return f"{times} {INFLATED}" if about_time and is_inflated(arm) and times != text.DASH else times
 
 
 def disk_mib(arm: ArmResult) -> Estimate | None:
@@ -168,6 +177,13 @@ def verdict_notes(study: Study) -> tuple[str, ...]:
             sentence += f"; about {text.count(verdict.trials_needed, 'trial')} would settle it"
         notes.setdefault(sentence, []).append(text.plain(arm.name))
     return tuple(f"{text.listing(names)}: {sentence}" for sentence, names in notes.items())
+
+
+def inflated(study: Study) -> str:
+    """What the mark beside speed-ups means; empty where there is none."""
+    if not any(is_inflated(arm) for arm in study.arms):
+        return ""
+    return f"{INFLATED} partly a handicap of {text.plain(study.baseline.name)}, see the warnings"
 
 
 def failures(study: Study) -> tuple[tuple[str, str, str], ...]:
@@ -392,6 +408,7 @@ def scalar(value: object) -> str:
 
 __all__ = [
     "HEADLINE",
+    "INFLATED",
     "MINIMUM_TRIALS",
     "ArmRow",
     "RecipeView",
@@ -399,6 +416,7 @@ __all__ = [
     "facts",
     "failures",
     "headline",
+    "inflated",
     "level",
     "method",
     "missing",
@@ -412,6 +430,7 @@ __all__ = [
     "rows",
     "scalar",
     "shown_missing",
+    "speedup",
     "state",
     "trials",
     "verdict_notes",

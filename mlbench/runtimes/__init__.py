@@ -40,6 +40,9 @@ class Session(Protocol):
 
     A session that compiles in this process may also have ``compile(prepared)``, called once before the first call:
     what it takes is recorded as compile time, apart from loading and from the first call.
+
+    A session whose library computes matrix products through another one may also have ``libraries(call)``, asked
+    once after the last turn with a call of the model as it was timed: facts about that one, for ``effective``.
     """
 
     def prepare(self, batch: Batch) -> Any:
@@ -60,7 +63,11 @@ class Session(Protocol):
 
 
 class Runtime(Protocol):
-    """A way to serve artifacts. Implementations are stateless classes without constructor arguments."""
+    """A way to serve artifacts. Implementations are stateless classes without constructor arguments.
+
+    One whose library can say where the time of a call goes may also have ``profile(artifact, settings, batches)``,
+    which gives a :class:`mlbench.records.Profile` for each batch: from a few calls, in a process that measures nothing.
+    """
 
     name: str
     formats: tuple[str, ...]

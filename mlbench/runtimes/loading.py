@@ -115,6 +115,8 @@ class DelayedSession:
         self.device: Device | None = getattr(session, "device", None)
         if hasattr(session, "compile"):
             self.compile = session.compile
+        if hasattr(session, "libraries"):
+            self.libraries = session.libraries
 
     def prepare(self, batch: Batch) -> Any:
         """As the wrapped session."""

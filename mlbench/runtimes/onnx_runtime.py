@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.errors import WorkerError
-from mlbench.records import Artifact, RuntimeSettings, Scalar
+from mlbench.records import Artifact, Profile, RuntimeSettings, Scalar
 from mlbench.registry import suggest
 from mlbench.runtimes import Batch
 from mlbench.runtimes.options import Option, option_problems, read_options
+from mlbench.runtimes.profiling import Ran, profile_of, timed, warmed
 
 OPTIONS: Mapping[str, Option] = {
     "graph_level": Option("all", ("disable", "basic", "extended", "layout", "all")),
@@ -29,6 +33,7 @@ _LEVELS = {
 }
 _PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 _ERRORS_ONLY = 3
+_CONTROL = ("If", "Loop", "Scan")
 
 
 class OnnxRuntime:
@@ -56,6 +61,21 @@ class OnnxRuntime:
         Raises:
             WorkerError: The file or the settings cannot be served.
         """
+        return self._open(artifact, settings)
+
+    def profile(self, artifact: Artifact, settings: RuntimeSettings, batches: Sequence[Batch]) -> list[Profile]:
+        """Where the time of a call goes, for each batch, from sessions of their own that are profiled.
+
+        Raises:
+            WorkerError: The file or the settings cannot be served.
+        """
+        with tempfile.TemporaryDirectory(prefix="mlbench-profile-") as folder:
+            return [
+                self._open(artifact, settings, f"{folder}/{number}").profile(batch)
+                for number, batch in enumerate(batches)
+            ]
+
+    def _open(self, artifact: Artifact, settings: RuntimeSettings, profile_to: str = "") -> OnnxSession:
         import onnxruntime as ort
 
         found = self.check_options(settings.options)
@@ -68,6 +88,9 @@ class OnnxRuntime:
         session_options.inter_op_num_threads = settings.inter_threads
         session_options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[options["graph_level"]])
         session_options.log_severity_level = _ERRORS_ONLY
+        if profile_to:
+            session_options.enable_profiling = True
+            session_options.profile_file_prefix = profile_to
         spinning = "1" if options["allow_spinning"] else "0"
         session_options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
         session_options.add_session_config_entry("session.inter_op.allow_spinning", spinning)
@@ -132,6 +155,15 @@ class OnnxSession:
         """The outputs, in order."""
         return tuple(result)
 
+    def profile(self, batch: Batch) -> Profile:
+        """A few calls under the profiler that the session was opened with; it answers no more afterwards."""
+        call = partial(self.run, self.prepare(batch))
+        calls = warmed(call)
+        took = [timed(call) for _ in range(calls)]
+        events = json.loads(Path(self._session.end_profiling()).read_text(encoding="utf-8"))
+        rows = len(next(iter(batch.values())))
+        return profile_of("ONNX Runtime's profiler", rows, took, _last(events, calls))
+
     def effective(self) -> dict[str, Scalar]:
         """What is really in force. ``precision`` is what the recipe's steps made of the weights."""
         import onnxruntime as ort
@@ -148,3 +180,27 @@ class OnnxSession:
             "allow_spinning": self._options["allow_spinning"],
             "precision": str(self._artifact.meta.get("precision", "unknown")),
         }
+
+
+def _last(events: Sequence[Mapping[str, Any]], calls: int) -> list[list[Ran]]:
+    """The operators of each of the last calls of a session, from the events of its profile.
+
+    Control flow is left out: what it runs is there by itself.
+    """
+    runs = [event for event in events if event.get("cat") == "Session" and event["name"] == "model_run"]
+    windows = sorted((event["ts"], event["ts"] + event["dur"]) for event in runs)[-calls:]
+    kernels = [
+        event
+        for event in events
+        if event.get("cat") == "Node"
+        and event["name"].endswith("_kernel_time")
+        and event["args"]["op_name"] not in _CONTROL
+    ]
+    return [
+        [
+            Ran(event["args"]["op_name"], 1, event["dur"] / 1e3, event["args"].get("provider", ""))
+            for event in kernels
+            if begin <= event["ts"] <= end
+        ]
+        for begin, end in windows
+    ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.errors import WorkerError
-from mlbench.records import Artifact, RuntimeSettings, Scalar
+from mlbench.records import Artifact, Profile, RuntimeSettings, Scalar
 from mlbench.runtimes import Batch
 from mlbench.runtimes.options import Option, option_problems, read_options
+from mlbench.runtimes.profiling import Ran, profile_of, timed, warmed
 
 OPTIONS: Mapping[str, Option] = {
     "precision": Option("f32", ("f32", "bf16", "f16")),
@@ -49,6 +51,18 @@ class OpenVino:
         Raises:
             WorkerError: The files or the settings cannot be served.
         """
+        return self._open(artifact, settings, {})
+
+    def profile(self, artifact: Artifact, settings: RuntimeSettings, batches: Sequence[Batch]) -> list[Profile]:
+        """Where the time of a call goes, for each batch, from OpenVINO's counters.
+
+        Raises:
+            WorkerError: The files or the settings cannot be served.
+        """
+        session = self._open(artifact, settings, {"PERF_COUNT": True})
+        return [session.profile(batch) for batch in batches]
+
+    def _open(self, artifact: Artifact, settings: RuntimeSettings, more: Mapping[str, Any]) -> OpenVinoSession:
         import openvino as ov
 
         found = self.check_options(settings.options)
@@ -59,7 +73,7 @@ class OpenVino:
         options = read_options(OPTIONS, settings.options)
         path = Path(artifact.path) / artifact.entry
         try:
-            compiled = ov.Core().compile_model(str(path), "CPU", _properties(options, settings.threads))
+            compiled = ov.Core().compile_model(str(path), "CPU", {**_properties(options, settings.threads), **more})
         except RuntimeError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise WorkerError(f"{path} cannot be loaded by openvino: {lines[-1] if lines else error}") from error
@@ -111,6 +125,23 @@ class OpenVinoSession:
     def outputs(self, result: Any) -> tuple[npt.NDArray[np.generic], ...]:
         """The outputs, in order."""
         return tuple(result[index] for index in range(self._count))
+
+    def profile(self, batch: Batch) -> Profile:
+        """A few calls with the counters that the model was compiled with."""
+        call = partial(self.run, self.prepare(batch))
+        calls = warmed(call)
+        took: list[float] = []
+        ran: list[list[Ran]] = []
+        for _ in range(calls):
+            took.append(timed(call))
+            ran.append(
+                [
+                    Ran(item.node_type, 1, item.real_time.total_seconds() * 1e3, item.exec_type)
+                    for item in self._request.profiling_info
+                    if item.status.name == "EXECUTED"
+                ]
+            )
+        return profile_of("OpenVINO's counters", len(next(iter(batch.values()))), took, ran)
 
     def effective(self) -> dict[str, Scalar]:
         """What is really in force, read from the compiled model."""

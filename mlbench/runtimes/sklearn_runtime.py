@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,12 @@ class SklearnSession:
             "method": self._method,
             "precision": "float64",
         }
+
+    def libraries(self, call: Callable[[], Any]) -> dict[str, Scalar]:  # noqa: ARG002 - no call is needed to know
+        """What its matrix products are computed with, where it has any."""
+        from mlbench.runtimes.blas import numpy_blas
+
+        return numpy_blas()
 
 
 def as_table(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:

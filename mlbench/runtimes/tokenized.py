@@ -37,6 +37,8 @@ class TokenizedSession:
         self.device: Device | None = None if device is None else _TokenizedDevice(device, self._inputs)
         if hasattr(session, "compile"):
             self.compile = self._compile
+        if hasattr(session, "libraries"):
+            self.libraries = session.libraries
 
     def prepare(self, batch: Batch) -> list[Any]:
         """Texts, or pairs of texts, as Python values: what a caller of the model has in hand."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.errors import WorkerError
-from mlbench.records import Artifact, RuntimeSettings, Scalar
+from mlbench.records import Artifact, Profile, RuntimeSettings, Scalar
 from mlbench.runtimes import Batch
 from mlbench.runtimes.cuda import CudaDevice
 from mlbench.runtimes.options import Option, option_problems, read_options
+from mlbench.runtimes.profiling import Ran, profile_of, timed, warmed
 
 if TYPE_CHECKING:
     import torch
@@ -70,6 +71,17 @@ class TorchRuntime:
         if compilation is not None:
             return CompiledSession(module, artifact, settings, options, compilation)
         return TorchSession(module, artifact, settings, options)
+
+    def profile(self, artifact: Artifact, settings: RuntimeSettings, batches: Sequence[Batch]) -> list[Profile]:
+        """Where the time of a call goes on the CPU, for each batch, by torch's profiler.
+
+        Raises:
+            WorkerError: The artifact or the settings cannot be served, or run on another device.
+        """
+        if settings.device != "cpu":
+            raise WorkerError(f"torch's calls are profiled on the CPU only, and these run on {settings.device}")
+        session = self.load(artifact, settings)
+        return [session.profile(batch) for batch in batches]
 
 
 def _load(artifact: Artifact, device: str, options: Mapping[str, Any]) -> Any:
@@ -165,11 +177,24 @@ class TorchSession:
         tensors = result if isinstance(result, (tuple, list)) else (result,)
         return tuple(_array(tensor) for tensor in tensors)
 
+    def profile(self, batch: Batch) -> Profile:
+        """A few calls under torch's profiler."""
+        from torch.profiler import ProfilerActivity, profile
+
+        call = partial(self.run, self.prepare(batch))
+        calls = warmed(call)
+        took: list[float] = []
+        ran: list[list[Ran]] = []
+        for _ in range(calls):
+            with profile(activities=[ProfilerActivity.CPU]) as taken:
+                took.append(timed(call))
+            ran.append([Ran(row.key, row.count, row.self_cpu_time_total / 1e3) for row in taken.key_averages()])
+        return profile_of("PyTorch's profiler", len(next(iter(batch.values()))), took, ran)
+
     def effective(self) -> dict[str, Scalar]:
         """What is really in force."""
         import torch
 
-        blas = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
         found: dict[str, Scalar] = {
             "runtime": "torch",
             "version": torch.__version__,
@@ -180,7 +205,6 @@ class TorchSession:
             "precision": self._precision(),
             "matmul_precision": torch.get_float32_matmul_precision(),
             "channels_last": self._channels_last(),
-            "blas": blas.group(1) if blas else "unknown",
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         }
         if self._device == "cuda":
@@ -193,6 +217,12 @@ class TorchSession:
         if "quantized_engine" in self._artifact.meta:
             found["quantized_engine"] = torch.backends.quantized.engine
         return found
+
+    def libraries(self, call: Callable[[], Any]) -> dict[str, Scalar]:
+        """What its matrix products are computed with, see :func:`mlbench.runtimes.blas.torch_blas`."""
+        from mlbench.runtimes.blas import torch_blas
+
+        return torch_blas(call) if self._device == "cpu" else {}
 
     def _precision(self) -> str:
         """What the recipe states (quantized layers are no longer plain weights), otherwise the weights' own types."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mlbench.records import ArmResult, Estimate, Study, Verdict
+from mlbench.records import NO_REASON, ArmResult, Estimate, Study, Verdict
 
 P50 = "latency/p50_ms"
 _EVIDENCE = {
@@ -32,6 +32,8 @@ def arm_note(study: Study, arm: ArmResult) -> str:
         lines.append(f"- p50 against {study.baseline.name}: **{verdict.call}**{ratio}{reason}")
     mine = (judgement for judgement in study.decision.judgements if judgement.arm == arm.name)
     lines += [f"- policy: {_one_line(judgement.reason)}" for judgement in mine]
+    lines += _warnings(arm)
+    lines += _why(arm)
     lines += [f"- no {metric}: {_one_line(reason)}" for metric, reason in sorted(arm.absent.items())]
     return "\n".join(lines) + "\n"
 
@@ -45,6 +47,7 @@ def version_note(study: Study, arm: ArmResult, run_id: str) -> str:
         if metric in arm.metrics
     ]
     lines += ["", *_comparison(arm)]
+    lines += _warnings(arm)
     lines += _policy(study, arm)
     facts = study.environment
     lines += ["", "Measured on " + "; ".join(f"{name} {facts[name]}" for name in _MACHINE if name in facts) + "."]
@@ -52,6 +55,20 @@ def version_note(study: Study, arm: ArmResult, run_id: str) -> str:
     lines += ["", f"Data: {_one_line(data.source)}, digest `{data.digest}`."]
     lines += ["", f"Study `{study.name}`, run `{run_id}`, arm `{arm.name}`, {study.created}, mlbench {study.version}."]
     return "\n".join(lines) + "\n"
+
+
+def _why(arm: ArmResult) -> list[str]:
+    if arm.why is None:
+        return []
+    reasons = arm.why.reasons or (NO_REASON,)
+    return [f"- why not faster than {arm.why.parent}: {_one_line('; '.join(reasons))}"]
+
+
+def _warnings(arm: ArmResult) -> list[str]:
+    return [
+        f"- warning: {_one_line(notice.message)}{f' (next: {_one_line(notice.action)})' if notice.action else ''}"
+        for notice in arm.warnings
+    ]
 
 
 def _policy(study: Study, arm: ArmResult) -> list[str]:

@@ -57,6 +57,7 @@ PREDICTIONS: Final = "predictions.parquet"
 HARDWARE: Final = "hardware.parquet"
 WORKERS_JSON: Final = "workers.json"
 RECIPE_JSON: Final = "recipe.json"
+PROFILE_JSON: Final = "profile.json"
 
 _MAX_MODEL_NAME = 256
 _MAX_ALIAS = 255

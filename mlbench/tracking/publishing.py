@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
 
-from mlbench.records import Arm, ArmResult, Measurement, Study, to_json
+from mlbench.records import Arm, ArmResult, Measurement, Study, to_dict, to_json
 from mlbench.reporting.colours import arm_colours
 from mlbench.tracking import content, describe, files, names
 from mlbench.tracking.calls import doing
@@ -134,6 +134,9 @@ def _arm_files(runs: OpenStudy, run_id: str, result: ArmResult, measurement: Mea
     with tempfile.TemporaryDirectory(prefix="mlbench-arm-") as name:
         folder = Path(name)
         (folder / names.RECIPE_JSON).write_text(content.as_json(content.recipe(result)), encoding="utf-8")
+        if result.profiles:
+            profiles = content.as_json([to_dict(profile) for profile in result.profiles])
+            (folder / names.PROFILE_JSON).write_text(profiles, encoding="utf-8")
         files.write_arm(folder, result.name, measurement)
         runs.tracker.client.log_artifacts(run_id, name)
 

@@ -31,12 +31,13 @@ class PrecisionParams:
     Attributes:
         weights: Type of the floating-point weights.
         autocast: Type that linear layers and convolutions compute in while the weights keep theirs; null is theirs.
-        channels_last: Convolution weights with their channels last in memory.
+        channels_last: Convolution weights with their channels last in memory; null is where the model has convolutions
+            over images.
     """
 
     weights: Literal["float32", "bfloat16", "float16"] = "float32"
     autocast: Half | None = None
-    channels_last: bool = False
+    channels_last: bool | None = False
 
 
 class Precision:
@@ -85,9 +86,12 @@ class Precision:
         images = sum(weight.ndim == 4 for weight in module.parameters())
         if params.channels_last and not images:
             raise BuildError(self.name, "channels_last is for convolutions over images, and the model has none")
+        channels_last = bool(images) if params.channels_last is None else params.channels_last
+        if not channels_last and params.weights == "float32" and params.autocast is None:
+            raise BuildError(self.name, "nothing changes; the model has no convolutions over images")
         module = module.to(getattr(torch, params.weights))
         meta = save_module(module, out, artifact.meta["factory"], artifact.meta["args"])
-        tuning = {"weights": params.weights, "autocast": params.autocast, "channels_last": params.channels_last}
+        tuning = {"weights": params.weights, "autocast": params.autocast, "channels_last": channels_last}
         built = Built("torch_tuned", WEIGHTS, {}, {**meta, TUNING: tuning})
         validation = context.workload.data.validation
         with served(artifact, None, context, out) as source, served(artifact, built, context, out) as result:

@@ -21,6 +21,8 @@ _CALIBRATION_BATCH = 32
 _WITHOUT_VNNI = ("avx2", "avx512")
 _HISTOGRAM_BINS = {"entropy": 128, "percentile": 2048}
 _QUANTIZED_BINS = 128
+_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_CONVERTING = ("DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear")
 
 InstructionSet = Literal["auto", "avx2", "avx512", "avx512_vnni", "arm64", "ppc64le"]
 WeightType = Literal["auto", "int8", "uint8"]
@@ -71,7 +73,7 @@ class QuantizeOnnxDynamic:
     """Int8 weights; activations are quantized at run time, by their own range in each call. Good for linear layers."""
 
     name = "quantize_onnx_dynamic"
-    version = 1
+    version = 2
     params: type[Any] = QuantizeOnnxDynamicParams
     accepts: tuple[str, ...] = ("onnx",)
     produces: str | None = "onnx"
@@ -103,7 +105,7 @@ class QuantizeOnnxStatic:
     """Int8 weights and activations with ranges calibrated on training items, as QDQ nodes. Good for convolutions."""
 
     name = "quantize_onnx_static"
-    version = 1
+    version = 2
     params: type[Any] = QuantizeOnnxStaticParams
     accepts: tuple[str, ...] = ("onnx",)
     produces: str | None = "onnx"
@@ -196,7 +198,10 @@ def _quantize(
     if not changed["quantized_nodes"]:
         raise BuildError(step, "no node was quantized; the graph has none that ONNX Runtime's quantizer knows")
     changed |= against_source(answer_of(source), answer_of(out / FILE), data.validation)
-    notice = _unsuited(operators(source), static=isinstance(params, QuantizeOnnxStaticParams))
+    before, after = operators(source), operators(out / FILE)
+    changed["layers"] = {name: count for name, count in before.items() if name in _LAYERS}
+    changed["converting_nodes"] = {name: count for name, count in after.items() if name in _CONVERTING}
+    notice = _unsuited(before, static=isinstance(params, QuantizeOnnxStaticParams))
     if notice:
         changed["notice"] = notice
     _remove(work)

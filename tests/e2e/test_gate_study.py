@@ -23,7 +23,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 def finished(desk: Desk) -> subprocess.CompletedProcess[str]:
     given = [item for item in SHORT if not item.startswith("variants=")]
     pages = ("--summary", "gate.md", "--junit", "gate.xml", "--json")
-    return desk.run("gate", *given, "variants=[]", TWIN, SLOW, "protocol.trials=6", *pages)
+    return desk.run("gate", *given, "variants=[]", TWIN, SLOW, "protocol.trials=6", "profile=false", *pages)
 
 
 @pytest.fixture(scope="module")

@@ -84,6 +84,10 @@ class FakeHandle:
             return {"group": 1}, {"warmup_ns": np.full(30, self.call_ns)}
         if command == "predict":
             return {}, {"outputs": np.eye(3)[[0, 1, 2, 0]]}
+        if command == "profile":
+            operators = [{"operator": "Conv", "calls": 1.0, "ms": 0.5, "where": ""}]
+            fields = {"source": "fake", "calls": 10, "call_ms": 1.0, "operators": operators, "input_length": None}
+            return {"profiles": [{**fields, "batch_size": size} for size in message["batch_sizes"]]}, {}
         if command == "report":
             return {"modules": ["numpy"], "effective": {"runtime": "fake"}}, {}
         assert command == "turn"

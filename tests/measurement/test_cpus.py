@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlbench.errors import WorkerError
-from mlbench.measurement.cpus import allowed, pin, trial_cpus, usable_cpus
+from mlbench.measurement.cpus import allowed, cpu_vendor, pin, trial_cpus, usable_cpus
 
 
 def topology(directory: Path, siblings: dict[int, str]) -> Path:
@@ -94,3 +94,10 @@ def test_every_thread_counts_for_where_a_process_may_run(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(os, "sched_getaffinity", affinity)
     assert allowed(tmp_path) == (2, 4)
+
+
+def test_the_maker_of_the_processor_where_the_kernel_says(tmp_path: Path) -> None:
+    (tmp_path / "amd").write_text("processor\t: 0\nvendor_id\t: AuthenticAMD\n\nprocessor\t: 1\nvendor_id\t: Other\n")
+    (tmp_path / "arm").write_text("processor\t: 0\nCPU implementer\t: 0x41\n")
+    assert cpu_vendor(tmp_path / "amd") == "AuthenticAMD"
+    assert cpu_vendor(tmp_path / "arm") == cpu_vendor(tmp_path / "nothing") == ""

@@ -17,6 +17,7 @@ from mlbench.errors import WorkerError
 from mlbench.measurement.memory import memory_mib, unique_mib
 from mlbench.measurement.wire import TOKENIZER, Channel
 from mlbench.measurement.worker import POOL, Worker, serve
+from mlbench.records import OperatorTime, Profile
 
 
 class FakeSession:
@@ -417,3 +418,50 @@ def test_a_failed_command_is_answered_and_the_worker_goes_on(setup: Setup) -> No
     assert answers[1] == {"ok": False, "error": "KeyError: 'nonsense'"}
     assert answers[2]["ok"] is True
     assert "numpy" in answers[3]["modules"]
+
+
+def test_what_multiplies_matrices_is_asked_once_after_the_last_turn(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlbench.measurement.worker.cpu_vendor", lambda: "AuthenticAMD")
+    asked: list[np.ndarray] = []
+
+    def libraries(call: Callable[[], Any]) -> dict[str, Any]:
+        asked.append(call())
+        return {"blas": "mkl"}
+
+    setup.session.libraries = libraries  # type: ignore[attr-defined]
+    setup.load()
+    setup.ask("warm_up", batch_size=1, calls=3, seconds=0.0, min_value_ns=0)
+    setup.ask("turn", batch_size=1, discard=1, calls=2, group=1)
+    assert asked == []
+    header, _ = setup.ask("report")
+    assert header["effective"] == {"runtime": "fake", "blas": "mkl", "cpu_vendor": "AuthenticAMD"}
+    assert [answer.shape for answer in asked] == [(1, 3)]
+
+
+def profile_message(setup: Setup, **more: Any) -> dict[str, Any]:
+    kept = {key: setup.load_message[key] for key in ("inputs", "artifact", "settings", "cpus")}
+    return {"command": "profile", **kept, "batch_sizes": [1, 32], "input_length": None, "trim": "", **more}
+
+
+def test_a_profile_is_the_runtimes_own_on_the_first_items(setup: Setup) -> None:
+    given: list[np.ndarray] = []
+
+    def take(_artifact: Any, _settings: Any, batches: list[dict[str, np.ndarray]]) -> list[Profile]:
+        given.extend(batch["x"] for batch in batches)
+        return [Profile("fake", len(batch["x"]), 10, 1.0, (OperatorTime("Add", 1.0, 0.5),)) for batch in batches]
+
+    setup.runtime.profile = take  # type: ignore[attr-defined]
+    header, arrays = setup.worker.handle(profile_message(setup))
+    assert arrays == {}
+    assert [item["batch_size"] for item in header["profiles"]] == [1, 32]
+    assert header["profiles"][0]["operators"] == ({"operator": "Add", "calls": 1.0, "ms": 0.5, "where": ""},)
+    np.testing.assert_array_equal(given[0], setup.items[:1])
+    np.testing.assert_array_equal(given[1], setup.items[np.arange(32) % 20])
+    assert setup.session.seen == []  # nothing is measured there
+
+
+def test_a_runtime_without_a_profiler_says_so(setup: Setup) -> None:
+    with pytest.raises(WorkerError, match="the runtime 'fake' has no profile by operator"):
+        setup.worker.handle(profile_message(setup))

@@ -6,6 +6,7 @@ import dataclasses
 
 from mlbench.records import ClassQuality, Estimate, Quality, Study
 from mlbench.reporting.classes import MOST_ROWS, class_pages
+from mlbench.reporting.page import Cell
 
 
 def with_quality(study: Study, quality: Quality) -> Study:
@@ -21,7 +22,19 @@ def test_class_pages(study: Study) -> None:
     assert all(cells[place][2] for place, (_, cells) in enumerate(item.confusion))
     assert item.confusions == ()
     assert item.left_out == 0
+    assert item.classes.heads == ("precision", "recall", "F1", "items")
     assert class_pages(dataclasses.replace(study, arms=study.arms[-1:])) == ()
+
+
+def test_every_class_against_the_baseline(study: Study) -> None:
+    quality = study.arms[1].quality
+    assert quality is not None
+    lost, flips = {"8": Estimate(-0.1, -0.2, 0.0, n=72)}, {"8": Estimate(0.125, 0.07, 0.22, n=72, unit="fraction")}
+    both = dataclasses.replace(quality, class_deltas=lost, class_flips=flips)
+    (item,) = class_pages(with_quality(study, both))
+    assert item.classes.heads[3:] == ("recall against the baseline, points", "predictions changed", "items")
+    cells = dict(item.classes.rows)["8"]
+    assert cells[3:5] == (Cell("-10.0", "-20.0 to 0.0"), Cell("12.5 %", "7.0 to 22.0"))
 
 
 def test_many_classes_show_the_worst_confusions(study: Study) -> None:

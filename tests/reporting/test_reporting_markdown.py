@@ -48,7 +48,7 @@ def test_decision_first_then_the_table(study: Study) -> None:
         "## All arms",
         "### Arms without a complete result",
         "### Warnings",
-        "## Why",
+        "## What the policy made of each arm",
         "## Speed against quality",
         "## Latency",
         "## By batch size",

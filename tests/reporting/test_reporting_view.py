@@ -10,6 +10,8 @@ import pytest
 import mlbench.statistics
 from mlbench.records import ArmResult, Estimate, Noise, NoiseMoment, Notice, Plan, Study
 from mlbench.reporting import view
+from mlbench.reporting.html import render_html
+from mlbench.reporting.markdown import render_markdown, render_note
 
 
 def row(study: Study, name: str) -> view.ArmRow:
@@ -202,3 +204,18 @@ def test_recipes_show_what_each_step_changed(study: Study) -> None:
 )
 def test_pairs(values: dict[str, object], shown: str) -> None:
     assert view.pairs(values) == shown
+
+
+def test_a_speed_up_that_is_partly_the_baselines_handicap_is_marked(study: Study) -> None:
+    notice = Notice("slow_blas", "its speed-up is partly the baseline's handicap: baseline spends 60 % in MKL")
+    arms = tuple(dataclasses.replace(arm, warnings=(notice,)) if arm.name == "onnx_fp32" else arm for arm in study.arms)
+    held = dataclasses.replace(study, arms=arms)
+    assert view.inflated(study) == ""
+    assert view.inflated(held) == "* partly a handicap of baseline, see the warnings"
+    assert row(held, "onnx_fp32").speedup == row(study, "onnx_fp32").speedup + " *"
+    assert row(held, "pruned").speedup == row(study, "pruned").speedup
+    arm = held.arm("onnx_fp32")
+    marked = {metric for metric, verdict in arm.verdicts.items() if view.speedup(arm, verdict).endswith("*")}
+    assert marked == {"latency/p50_ms", "latency/p95_ms", "throughput/samples_per_s"}  # memory is no matter of speed
+    for shown in (render_markdown(held), render_note(held), render_html(held, {}, ())):
+        assert "partly a handicap of baseline" in shown

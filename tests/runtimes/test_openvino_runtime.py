@@ -94,3 +94,13 @@ def test_a_file_that_cannot_be_read(artifact: Artifact) -> None:
     path = Path(artifact.path) / artifact.entry
     path.unlink()
     assert f"{path} cannot be loaded by openvino: " in refusal(artifact)
+
+
+def test_its_counters_tell_operators_and_kernels(artifact: Artifact, batch: Batch) -> None:
+    (profile,) = OpenVino().profile(artifact, RuntimeSettings(), [batch])
+    assert profile.batch_size == 5
+    kinds = {item.operator: item.where for item in profile.operators}
+    assert any("MatMul" in kind or "FullyConnected" in kind for kind in kinds)
+    assert all(kinds.values())
+    counting = load(artifact)._compiled.get_property("PERF_COUNT")
+    assert counting in {"NO", False}  # where it is measured, nothing counts

@@ -72,9 +72,17 @@ def test_what_is_in_force(module_artifact: Artifact) -> None:
     assert found["threads"] == torch.get_num_threads() == 2
     assert found["inter_threads"] == torch.get_num_interop_threads()
     assert found["matmul_precision"] == "medium"
-    assert found["blas"] in torch.__config__.show()
     assert found["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
     assert "quantized_engine" not in found
+
+
+def test_what_multiplies_its_matrices(module_artifact: Artifact, batch: Batch) -> None:
+    session = load(module_artifact)
+    prepared = session.prepare(batch)
+    found = session.libraries(lambda: session.run(prepared))
+    assert str(found["blas"]) in torch.__config__.show()
+    if found["blas"] == "mkl":
+        assert int(str(found["blas_calls"])) >= 2  # two linear layers; convolutions are not its business
 
 
 def test_precision_is_what_the_weights_are(

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from tiny_study import make_study
 
-from mlbench.records import Estimate, Versus
+from mlbench.records import Estimate, Notice, Versus
 from mlbench.tracking.describe import arm_note, shown, version_note
 
 
@@ -72,3 +72,16 @@ class TestVersion:
         assert "Against the champion before:\n\n- latency/p50_ms: **faster**: ratio to the incumbent 0.5" in note
         assert "- accuracy: difference 0.001 (-0.002 to 0.004)" in note
         assert "champion before" not in version_note(study, arm, "r")
+
+
+def test_warnings_of_an_arm_are_in_its_description_and_in_its_version(study):
+    arm = replace(study.arm("fast"), warnings=(Notice("slow_blas", "partly a handicap", "another baseline"),))
+    line = "- warning: partly a handicap (next: another baseline)\n"
+    assert line in arm_note(study, arm)
+    assert line in version_note(study, arm, "r" * 32)
+
+
+def test_an_explanation_without_reasons_says_so(study):
+    arm = study.arm("slow")
+    none = replace(arm, why=replace(arm.why, reasons=()))
+    assert "- why not faster than baseline: no reason found in the evidence\n" in arm_note(study, none)

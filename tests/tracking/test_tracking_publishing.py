@@ -10,7 +10,7 @@ from tiny_study import EXAMPLE, REPORTS, arms_of, make_measurement, make_study
 
 from mlbench import tables
 from mlbench.errors import TrackingError
-from mlbench.records import Plan, Study, from_json
+from mlbench.records import Plan, Study, from_json, to_dict
 from mlbench.tracking import content, keep_measurement, load_measurement, load_study, publish
 
 FILES_OF_STUDY = {
@@ -89,9 +89,18 @@ class TestStudy:
 class TestArms:
     def test_files(self, published, arms):
         tracker, _ = published
-        for name in ("baseline", "fast", "script", "slow"):
+        for name in ("baseline", "fast", "script"):
             assert files(tracker, arms[name].info.run_id) == FILES_OF_ARM
+        assert files(tracker, arms["slow"].info.run_id) == FILES_OF_ARM | {"profile.json"}
         assert files(tracker, arms["broken"].info.run_id) == {"recipe.json"}
+
+    def test_the_profile_of_an_arm_that_explains_something(self, published, arms, artifacts, tmp_path):
+        tracker, _ = published
+        (profile,) = json.loads(read(tracker, arms["slow"].info.run_id, "profile.json", tmp_path))
+        (expected,) = make_study(artifacts).arm("slow").profiles
+        assert profile == to_dict(expected)
+        note = arms["slow"].data.tags["mlflow.note.content"]
+        assert "- why not faster than baseline: its recipe makes every call 10 % longer\n" in note
 
     def test_ends(self, arms):
         assert {name: arm.info.status for name, arm in arms.items()} == {

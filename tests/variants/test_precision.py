@@ -104,3 +104,13 @@ def test_what_the_cpu_cannot_compute_in_is_said(
     monkeypatch.setattr("mlbench.variants.cpu.cpu_flags", lambda: frozenset(flags))
     said = _slow(PrecisionParams(**params))
     assert (told in said) if told else said == ""
+
+
+def test_channels_last_only_where_there_are_convolutions(
+    built: Callable[..., Artifact], own_model: Callable[[str], Workload], failure: Callable[..., str]
+) -> None:
+    params = {"weights": "bfloat16", "channels_last": None}
+    assert effective(built({**STEP, **params}))["channels_last"] is True
+    narrow = built({**STEP, **params}, on=own_model("narrow"))
+    assert (effective(narrow)["channels_last"], effective(narrow)["precision"]) == (False, "bfloat16")
+    assert "no convolutions over images" in failure({**STEP, "channels_last": None}, on=own_model("narrow"))

@@ -63,6 +63,8 @@ def test_dynamic_quantizes_and_agrees(
 ) -> None:
     artifact = built(EXPORT, DYNAMIC)
     assert artifact.steps[1].changed["quantized_nodes"] == {"ConvInteger": 4, "MatMulInteger": 2}
+    assert artifact.steps[1].changed["layers"] == {"Conv": 4, "Gemm": 2}
+    assert set(artifact.steps[1].changed["converting_nodes"]) == {"DynamicQuantizeLinear"}
     assert "calibration_rows" not in artifact.steps[1].changed
     assert artifact.size_bytes < built(EXPORT).size_bytes
     assert agrees(scores(tiny.source), scores(artifact))
