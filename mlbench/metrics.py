@@ -70,7 +70,8 @@ CLASSIFICATION: tuple[MetricInfo, ...] = (
         "ece",
         "fraction",
         "lower",
-        "Expected calibration error: mean difference of accuracy and confidence over 15 equal bins of confidence.",
+        "Expected calibration error: mean difference of accuracy and confidence over 15 equal bins of confidence, "
+        "weighted by their items (Naeini, Cooper and Hauskrecht 2015).",
     ),
 )
 """Metrics of the task ``classification``, without prefix. Classes are those that occur in the test set."""

@@ -11,6 +11,7 @@ from mlbench.config import ConstraintConfig, ObjectiveConfig, PolicyConfig
 from mlbench.policy._evidence import Pair, difference, in_points, inverse, with_baseline, with_incumbent
 from mlbench.policy._goals import held
 from mlbench.policy._objective import Ranked, better, missing, rank, weighted_gain
+from mlbench.quality.losses import lost_in
 from mlbench.records import ArmResult, ConstraintResult, Decision, Judgement, to_dict
 
 
@@ -176,13 +177,21 @@ def _judgement(
     elif arm.status == "incomplete":
         reason = f"incomplete, so it cannot win: {arm.failure or 'the study ended before its planned end'}"
     elif open_goals:
-        reason = "; ".join(open_goals)
+        reason = "; ".join(open_goals) + _lost(candidate)
     elif candidate.better is not True:
         reason = f"meets every goal, but {candidate.why}"
     else:
         assert ranked is not None  # this one could win, so somebody did
         reason = _place(objective, candidate, able, ranked)
     return Judgement(arm.name, candidate.eligible, candidate.constraints, reason)
+
+
+def _lost(candidate: _Candidate) -> str:
+    """In which classes, where a goal of quality is missed."""
+    missed = any(one.passed is False and one.constraint.startswith("quality/") for one in candidate.constraints)
+    quality = candidate.arm.quality
+    worst = lost_in(quality) if missed and quality is not None else ""
+    return f"; most lost in {worst}" if worst else ""
 
 
 def _place(objective: ObjectiveConfig, candidate: _Candidate, able: Sequence[_Candidate], ranked: Ranked) -> str:

@@ -221,6 +221,23 @@ def recall_deltas(truth: BoolArray, mine: BoolArray, theirs: BoolArray, names: S
     return found
 
 
+def class_flips(truth: BoolArray, flipped: BoolArray, names: Sequence[str]) -> dict[str, Estimate]:
+    """Share of the items of each class whose prediction changed, by class; classes that do not occur are left out.
+
+    Args:
+        truth: Whether the item has the class, shape (items, classes).
+        flipped: Whether its prediction differs from the baseline's, shape (items,); or of each class, as ``truth``.
+        names: Of the classes.
+    """
+    changed = np.broadcast_to(flipped if flipped.ndim == 2 else flipped[:, np.newaxis], truth.shape)
+    found = {}
+    for index, name in enumerate(names):
+        has = truth[:, index]
+        if has.any():
+            found[name] = wilson(int(changed[has, index].sum()), int(has.sum()))
+    return found
+
+
 def _class_share(hits: int, of: int, why_not: str) -> Estimate:
     return wilson(hits, of) if of else Estimate(0.0, n=0, unit="fraction", method=f"0 by definition: {why_not}")
 

@@ -15,6 +15,7 @@ from mlbench.quality._figures import (
     IntArray,
     are_probabilities,
     calibration_error,
+    class_flips,
     confidences,
     cosines,
     largest_difference,
@@ -138,6 +139,7 @@ class Binary:
                 "max_abs_diff": largest_difference(arm, baseline),
                 "cosine": mean_estimate(rows.means[0], n),
             },
+            class_flips=class_flips(one_hot(mine.truth.astype(np.int64), 2), mine.predicted != theirs.predicted, names),
             class_deltas=recall_deltas(
                 one_hot(mine.truth.astype(np.int64), 2),
                 one_hot(mine.predicted.astype(np.int64), 2),

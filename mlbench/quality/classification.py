@@ -15,6 +15,7 @@ from mlbench.quality._figures import (
     FloatArray,
     IntArray,
     calibration_error,
+    class_flips,
     confidences,
     cosines,
     count,
@@ -140,6 +141,7 @@ class Classification:
                 "max_abs_diff": largest_difference(arm, baseline),
                 "cosine": mean_estimate(rows.means[0], n),
             },
+            class_flips=class_flips(one_hot(mine.labels, len(names)), mine.predicted != theirs.predicted, names),
             class_deltas=recall_deltas(
                 one_hot(mine.labels, len(names)),
                 one_hot(mine.predicted, len(names)),

@@ -18,6 +18,7 @@ from mlbench.metrics import EMBEDDING, MetricInfo
 from mlbench.quality._figures import (
     FloatArray,
     IntArray,
+    class_flips,
     cosines,
     count,
     estimates,
@@ -123,6 +124,7 @@ class Embedding:
                 "max_abs_diff": largest_difference(arm, baseline),
                 "cosine": mean_estimate(rows.means[0], n),
             },
+            class_flips=class_flips(truth, predicted != theirs, names),
             class_deltas=recall_deltas(truth, mine, one_hot(theirs, len(names)), names),
             mcnemar_p=mcnemar_exact(became_right, became_wrong),
         )

@@ -24,15 +24,23 @@ def loss_notice(arm: str, quality: Quality) -> Notice | None:
     worst = worst_classes(quality)
     if not worst or not (shown or delta.value <= _WORTH_TELLING):
         return None
-    told = ", ".join(f"'{name}' ({100 * lost.value:+.1f} points of recall, {lost.n} items)" for name, lost in worst)
     return Notice(
         "classes",
-        f"{arm} loses {-100 * delta.value:.1f} points of {headline.replace('_', ' ')}, most in {told}",
+        f"{arm} loses {-100 * delta.value:.1f} points of {headline.replace('_', ' ')}, most in {_listed(worst)}",
         "the report shows every class",
     )
+
+
+def lost_in(quality: Quality) -> str:
+    """The classes that an arm loses most in, in words; empty where it loses in none."""
+    return _listed(worst_classes(quality))
 
 
 def worst_classes(quality: Quality, most: int = _WORST) -> tuple[tuple[str, Estimate], ...]:
     """The classes with the largest loss of recall against the baseline, the largest first; none that lost nothing."""
     lost = [(name, delta) for name, delta in quality.class_deltas.items() if delta.value < 0]
     return tuple(sorted(lost, key=lambda item: item[1].value)[:most])
+
+
+def _listed(worst: tuple[tuple[str, Estimate], ...]) -> str:
+    return ", ".join(f"'{name}' ({100 * lost.value:+.1f} points of recall, {lost.n} items)" for name, lost in worst)

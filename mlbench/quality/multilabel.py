@@ -14,6 +14,7 @@ from mlbench.quality._figures import (
     FloatArray,
     IntArray,
     are_probabilities,
+    class_flips,
     cosines,
     estimates,
     largest_difference,
@@ -116,6 +117,7 @@ class Multilabel:
                 "max_abs_diff": largest_difference(arm, baseline),
                 "cosine": mean_estimate(rows.means[0], n),
             },
+            class_flips=class_flips(mine.truth, mine.predicted != theirs.predicted, names),
             class_deltas=recall_deltas(mine.truth, mine.predicted, theirs.predicted, names),
             mcnemar_p=mcnemar_exact(became_right, became_wrong),
         )

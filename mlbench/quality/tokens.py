@@ -130,6 +130,7 @@ class TokenClassification:
             quality,
             deltas=estimates(TOKENS, rows.deltas, n, _by_item(mine.right, theirs.right), (-1.0, 1.0)),
             class_deltas=_class_deltas(mine, theirs, names),
+            class_flips=_class_flips(mine, theirs, names),
             agreement={
                 "flip_rate": _share_of_tokens(mine.predicted != theirs.predicted, tokens, seed),
                 "became_wrong": _share_of_tokens(~mine.right & theirs.right, tokens, seed),
@@ -167,6 +168,18 @@ def _class_deltas(mine: _Scored, theirs: _Scored, names: Sequence[str]) -> dict[
     return {
         name: Estimate(float((ours[index] - base[index]) / size), n=int(size), unit="fraction", method="of all tokens")
         for index, (name, size) in enumerate(zip(names, actual, strict=True))
+        if size
+    }
+
+
+def _class_flips(mine: _Scored, theirs: _Scored, names: Sequence[str]) -> dict[str, Estimate]:
+    """Share of each class's tokens that changed; without interval, since tokens of one item are not independent."""
+    labels, changed = (table[mine.counted] for table in (mine.labels, mine.predicted != theirs.predicted))
+    sizes = np.bincount(labels, minlength=len(names))
+    flipped = np.bincount(labels, weights=changed, minlength=len(names))
+    return {
+        name: Estimate(float(flipped[index] / size), n=int(size), unit="fraction", method="of all tokens")
+        for index, (name, size) in enumerate(zip(names, sizes, strict=True))
         if size
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 from policy_arms import ACCURACY, DEFAULT, DISK, MEMORY, P50, SHAPE, baseline, near, reasons, variant
@@ -358,3 +359,17 @@ def test_a_difference_needs_the_baselines_figure() -> None:
     del base.metrics[P50]
     result = one(ConstraintConfig(P50, "baseline", "units", max=1), base=base)
     assert (result.passed, result.reason) == (None, "p50 of the baseline was not measured")
+
+
+def test_an_arm_that_misses_a_goal_of_quality_names_the_classes_it_loses_most_in() -> None:
+    lossy = variant("lossy", 0.1, (-0.03, -0.05, -0.02))
+    assert lossy.quality is not None
+    lost = {"8": Estimate(-0.2, n=70), "3": Estimate(-0.05, n=72), "1": Estimate(0.1, n=71)}
+    named = replace(lossy, quality=replace(lossy.quality, class_deltas=lost))
+    assert reasons(decide(DEFAULT, [baseline(), named]))["lossy"] == (
+        "accuracy -3.0 points (-5.0 to -2.0), at least -1 points asked; most lost in '8' (-20.0 points of recall, "
+        "70 items), '3' (-5.0 points of recall, 72 items)"
+    )
+    small = replace(named, metrics={**named.metrics, DISK: Estimate(9.0, unit="MiB")})
+    size = PolicyConfig("small", (ConstraintConfig(DISK, "absolute", "units", max=1.0),))
+    assert "most lost" not in reasons(decide(size, [baseline(), small]))["lossy"]

@@ -72,6 +72,8 @@ def test_points_agree_with_scikit_learn(drawn: tuple[int, list[tuple[int, int, i
     assert quality.metrics["recall_macro"].value == pytest.approx(
         sk.recall_score(truth, mine, average="macro", labels=np.unique(truth))
     )
+    flips = {f"class {label}": float(np.mean((mine != theirs)[truth == label])) for label in np.unique(truth).tolist()}
+    assert {name: share.value for name, share in quality.class_flips.items()} == pytest.approx(flips)
     assert quality.confusion == tuple(map(tuple, sk.confusion_matrix(truth, mine, labels=range(classes)).tolist()))
     precision, recall, f1, support = sk.precision_recall_fscore_support(
         truth, mine, labels=range(classes), zero_division=0

@@ -15,7 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 from mlbench import registry
 from mlbench.errors import MlbenchError
 from mlbench.quality import Probing, Task
-from mlbench.quality._figures import calibration_error, confidences
+from mlbench.quality._figures import calibration_error, class_flips, confidences
 from mlbench.quality.binary import Binary, _areas
 from mlbench.quality.embedding import Embedding, neighbours
 from mlbench.quality.losses import loss_notice, worst_classes
@@ -264,3 +264,14 @@ def test_an_arm_that_loses_names_its_worst_classes() -> None:
         "recall, 40 items)"
     )
     assert loss_notice("b", judge.evaluate(predictions("b", base, labels), None, ("a", "b", "c"), 0)) is None
+    flips = {name: (share.value, share.n) for name, share in quality.class_flips.items()}
+    assert flips == {"a": (0.25, 40), "b": (0.05, 40), "c": (0.0, 40)}
+
+
+def test_flips_of_a_class_are_of_its_own_labels_where_items_have_several() -> None:
+    truth = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 1, 0]], dtype=bool)
+    flipped = np.array([[1, 0, 1], [0, 1, 1], [1, 1, 1], [0, 1, 0]], dtype=bool)
+    found = class_flips(truth, flipped, ("a", "b", "never"))
+    assert {name: (share.value, share.n) for name, share in found.items()} == {"a": (1 / 3, 3), "b": (0.5, 2)}
+    whole = class_flips(truth, flipped.any(axis=1), ("a", "b", "never"))
+    assert {name: share.value for name, share in whole.items()} == {"a": 1.0, "b": 1.0}
