@@ -436,7 +436,7 @@ def test_what_multiplies_matrices_is_asked_once_after_the_last_turn(
     setup.ask("turn", batch_size=1, discard=1, calls=2, group=1)
     assert asked == []
     header, _ = setup.ask("report")
-    assert header["effective"] == {"runtime": "fake", "blas": "mkl", "cpu_vendor": "AuthenticAMD"}
+    assert header["effective"].items() >= {"runtime": "fake", "blas": "mkl", "cpu_vendor": "AuthenticAMD"}.items()
     assert [answer.shape for answer in asked] == [(1, 3)]
 
 
