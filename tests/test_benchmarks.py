@@ -313,7 +313,7 @@ def concluded(*variants: ArmResult) -> Any:
 
 
 def met(workload: str, *variants: ArmResult, seconds: float = 100.0, peak_mib: float = 2048.0) -> list[bool | None]:
-    building = SimpleNamespace(seconds=seconds, peak_mib=peak_mib)
+    building = SimpleNamespace(seconds=seconds, peak_mib=peak_mib, anew=True)
     answers = figures.WORKLOADS[workload].ask(concluded(*variants), building)  # type: ignore[arg-type]
     return [answer.met for answer in answers]
 
@@ -335,7 +335,9 @@ def test_pruning_is_held_to_both_batch_sizes_and_zeros_to_no_gain() -> None:
     zeros = result("pruned_unstructured", 1.0, 1.0, call="equivalent")
     assert met("digits", result("pruned", 2.0, 3.0), zeros, result("torch_int8", 1, 2)) == [True, True, True, True]
     assert met("digits", result("pruned", 2.0, 1.2), zeros) == [True, False, True, False]
-    assert met("digits", replace(zeros, name="pruned", verdicts={}), replace(zeros, verdicts={}))[1:3] == [False, None]
+    assert met("digits", replace(zeros, name="pruned", verdicts={}), replace(zeros, verdicts={}))[1:3] == [None, None]
+    unsure = result("pruned", 2.0, 3.0, call="inconclusive")  # as on a machine that is too busy for an answer
+    assert met("digits", unsure, zeros)[1] is None
     assert met("digits", result("pruned_unstructured", 2.0, 1.0))[2] is False
 
 
@@ -347,7 +349,7 @@ def test_a_forest_is_held_to_identical_labels() -> None:
 
 def test_the_table_has_every_arm_and_why_one_is_missing() -> None:
     gone = ArmResult("torch_aot", "variant", Recipe("torch_aot"), status="failed", failure="no compiler")
-    building: Any = SimpleNamespace(seconds=100.0, peak_mib=2048.0)
+    building: Any = SimpleNamespace(seconds=100.0, peak_mib=2048.0, anew=True)
     said = figures.report(figures.WORKLOADS["intent"], concluded(result("a", 7.0, 7.5, -0.001), gone), building)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("|")]
     assert {len(row) for row in rows} == {8, 3}
@@ -355,6 +357,24 @@ def test_the_table_has_every_arm_and_why_one_is_missing() -> None:
     assert rows[3][5:7] == ["-0.10 (-0.60 to +0.40)", "0.00 %"]
     assert rows[4][:2] == ["torch_aot", "failed: no compiler"]
     assert rows[-1][1:] == ["2.0 GiB", "yes"]
+
+
+def test_overrides_may_come_after_options_and_a_csv_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    def measured(overrides: Sequence[str], *_others: Any) -> Any:
+        asked.extend(overrides)
+        return concluded(result("sklearn_onnx", 7.0, 7.0)), figures.Building()
+
+    monkeypatch.setattr(figures, "measured", measured)
+    figures.main(["tabular", "--variants", "sklearn_onnx,twin", "protocol.trials=1"])
+    assert asked == ["workload=tabular", "variants=[sklearn_onnx,twin]", "protocol.trials=1"]
+    assert "| identical labels | 0 of 719 differ | yes |" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        figures.main(["intent", "protocol.trials=1"])
+    assert "needs --data, a CSV with the columns text and intent" in capsys.readouterr().err
 
 
 def test_building_is_watched_while_it_lasts_and_no_longer() -> None:
