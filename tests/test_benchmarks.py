@@ -42,6 +42,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import figures  # noqa: E402
 import long_runs  # noqa: E402
+import many_studies  # noqa: E402
 import openvino_agreement  # noqa: E402
 import overhead  # noqa: E402
 import peer  # noqa: E402
@@ -416,3 +417,28 @@ def test_what_benchmark_app_has_in_force_is_read_from_its_log() -> None:
     log = "[ INFO ]   NUM_STREAMS: 2\n[ INFO ] Device: CPU\n[ INFO ]   INFERENCE_PRECISION_HINT: <Type: 'bfloat16'>\n"
     found = {"NUM_STREAMS": "2", "INFERENCE_PRECISION_HINT": "<Type: 'bfloat16'>"}
     assert openvino_agreement.in_force(log) == found
+
+# many studies
+
+
+def test_stored_copies_are_studies_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    from mlbench.tracking import Search, Tracker, find_studies, load_study
+    from mlbench.tracking.uris import Location
+
+    monkeypatch.chdir(tmp_path)
+    client = MlflowClient("sqlite://")
+    tracker = Tracker(client, Location("sqlite://", "the test"), client.create_experiment("mlbench"), "mlbench")
+    said: list[str] = []
+    study = many_studies.make_study()
+    run_ids = many_studies.fill(tracker, study, 2, said.append)
+    found = find_studies(tracker, Search()).studies
+    assert [(item.run_id, item.name) for item in found] == [(run_ids[1], "digits-00001"), (run_ids[0], "digits-00000")]
+    assert load_study(tracker, run_ids[0]).study.decision == study.decision
+    assert len(load_study(tracker, run_ids[0]).arms) == len(study.arms)
+
+
+def test_times_are_said_with_the_first_one_apart() -> None:
+    assert many_studies.row("a page", [3.0, 1.0, 2.0, 1.5]) == ["a page", "3.00 s", "1.50 s", "2.00 s"]
+    assert many_studies.row("a page", [3.0]) == ["a page", "3.00 s", "3.00 s", "3.00 s"]

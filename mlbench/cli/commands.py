@@ -143,20 +143,11 @@ def do_compare(chosen: argparse.Namespace) -> int:
 
 def do_promote(chosen: argparse.Namespace) -> int:
     """``mlbench promote``: the winner into the registry."""
-    from mlbench.config import RegistryConfig
-    from mlbench.tracking import load_study, promote
+    from mlbench.tracking import load_study, promote, registry_of
 
     tracker = _tracker(chosen)
     loaded = load_study(tracker, chosen.study)
-    recorded = loaded.study.config.get("registry", {})
-    wanted = {"model_name": chosen.model_name, "alias": chosen.alias}
-    for key, option in (("model_name", "--model-name"), ("alias", "--alias")):
-        if wanted[key] is None and "${" in str(recorded.get(key)):
-            raise InputError(
-                f"the study's registry.{key} is {recorded[key]}, which is resolved by a run only: {option}"
-            )
-    names = {key: recorded.get(key) if value is None else value for key, value in wanted.items()}
-    config = RegistryConfig(**{key: value for key, value in names.items() if value is not None})
+    config = registry_of(loaded.study, chosen.model_name, chosen.alias)
     with only_our_output():
         promotion = promote(tracker, loaded.run_id, config, dry_run=chosen.dry_run)
     _print_promotion(promotion, as_json=chosen.json)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlbench.tracking.calls import once
     from mlbench.tracking.champion import Champion, find_champion
     from mlbench.tracking.client import Tracker, connect, connect_to_run, locate
+    from mlbench.tracking.history import ModelEntry, ModelHistory, Version, model_history, registered_models
     from mlbench.tracking.load import (
         LoadedStudy,
         StudyEntry,
@@ -25,22 +26,25 @@ if TYPE_CHECKING:
     from mlbench.tracking.publishing import Published, keep_measurement, publish
     from mlbench.tracking.refusals import PromotionRefusedError
     from mlbench.tracking.registered import fetch, find_registered
-    from mlbench.tracking.registry import Promotion, promote, rollback
+    from mlbench.tracking.registry import Promotion, promote, registry_of, rollback
     from mlbench.tracking.runs import OpenArm, OpenStudy
     from mlbench.tracking.server import ui
+    from mlbench.tracking.summaries import Search, StudyPage, StudySummary, find_studies
 
 _HOMES = {
     "calls": ("once",),
     "champion": ("Champion", "find_champion"),
     "client": ("Tracker", "connect", "connect_to_run", "locate"),
+    "history": ("ModelEntry", "ModelHistory", "Version", "model_history", "registered_models"),
     "load": ("LoadedStudy", "StudyEntry", "load_measurement", "load_samples", "load_study", "studies"),
     "pages": ("experiment_url", "study_url"),
     "publishing": ("Published", "keep_measurement", "publish"),
     "refusals": ("PromotionRefusedError",),
     "registered": ("fetch", "find_registered"),
-    "registry": ("Promotion", "promote", "rollback"),
+    "registry": ("Promotion", "promote", "registry_of", "rollback"),
     "runs": ("OpenArm", "OpenStudy"),
     "server": ("ui",),
+    "summaries": ("Search", "StudyPage", "StudySummary", "find_studies"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -54,27 +58,37 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "Champion",
     "LoadedStudy",
+    "ModelEntry",
+    "ModelHistory",
     "OpenArm",
     "OpenStudy",
     "Promotion",
     "PromotionRefusedError",
     "Published",
+    "Search",
     "StudyEntry",
+    "StudyPage",
+    "StudySummary",
     "Tracker",
+    "Version",
     "connect",
     "connect_to_run",
     "experiment_url",
     "fetch",
     "find_champion",
     "find_registered",
+    "find_studies",
     "keep_measurement",
     "load_measurement",
     "load_samples",
     "load_study",
     "locate",
+    "model_history",
     "once",
     "promote",
     "publish",
+    "registered_models",
+    "registry_of",
     "rollback",
     "studies",
     "study_url",

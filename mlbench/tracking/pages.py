@@ -45,3 +45,9 @@ def study_url(tracker: Tracker, run_id: str, port: int = DEFAULT_PORT) -> str:
         return f"{page}&viewStateShareKey={key}"
     arms = quote(f"tags.mlflow.parentRunId = '{run_id}'", safe="")
     return f"{page}&searchFilter={arms}&orderByKey={quote('metrics.`latency/p50_ms`', safe='')}&orderByAsc=true"
+
+
+def dashboard_url(tracker: Tracker, run_id: str | None = None, port: int = DEFAULT_PORT) -> str:
+    """The list of studies in the pages of mlbench, or one study, where the server has them."""
+    page = "" if run_id is None else f"studies/{run_id}"
+    return f"{base_url(tracker, port)}/mlbench/{page}"

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import mlflow
 from mlflow.entities.model_registry import ModelVersion
 
 from mlbench.config import RegistryConfig
 from mlbench.errors import ExitCode, InputError, TrackingError
-from mlbench.records import ArmResult
+from mlbench.records import ArmResult, Study
 from mlbench.tracking import describe, names
 from mlbench.tracking.calls import doing
 from mlbench.tracking.champion import Champion, alias_version, moved_since
@@ -26,7 +25,6 @@ from mlbench.tracking.claims import claimed
 from mlbench.tracking.content import verdict
 from mlbench.tracking.load import LoadedStudy, load_study
 from mlbench.tracking.refusals import PromotionRefusedError, fit_winner
-from mlbench.variants.quiet import quiet as captured
 
 if TYPE_CHECKING:
     from mlbench.tracking.client import Tracker
@@ -103,6 +101,24 @@ def promote(tracker: Tracker, reference: str, config: RegistryConfig, *, dry_run
     with doing(f"register the model '{name}'"), claimed(tracker, name, loaded.run_id):
         done = _planned(tracker, loaded, winner, model_id, Champion(name, config.alias, None), dry_run=False)
         return _carried_out(tracker, done)
+
+
+def registry_of(study: Study, model_name: str | None = None, alias: str | None = None) -> RegistryConfig:
+    """Where a study is promoted to: as it was configured, except for what is given here.
+
+    Raises:
+        InputError: The configuration names something that is resolved by a run only.
+    """
+    recorded = study.config.get("registry", {})
+    given = {"model_name": model_name, "alias": alias}
+    for key, option in (("model_name", "--model-name"), ("alias", "--alias")):
+        if given[key] is None and "${" in str(recorded.get(key)):
+            raise InputError(
+                f"the study's registry.{key} is {recorded[key]}, which is resolved by a run only: name it with "
+                f"mlbench promote {option}"
+            )
+    chosen: dict[str, Any] = {key: recorded.get(key) if value is None else value for key, value in given.items()}
+    return RegistryConfig(**{key: value for key, value in chosen.items() if value is not None})
 
 
 def rollback(tracker: Tracker, model_name: str, alias: str = "champion", *, dry_run: bool = False) -> Promotion:
@@ -257,9 +273,9 @@ def _registered(tracker: Tracker, name: str, model_id: str) -> int | None:
 
 
 def _register(tracker: Tracker, name: str, model_id: str, tags: dict[str, str]) -> int:
-    mlflow.set_tracking_uri(tracker.location.uri)
-    with captured():  # MLflow prints what it did
-        return int(mlflow.register_model(f"models:/{model_id}", name, tags=tags).version)
+    """A new version of a registered model that is there. MLflow's fluent way would go by the process's own URIs."""
+    made = tracker.client.create_model_version(name, f"models:/{model_id}", tags=tags, model_id=model_id)
+    return int(made.version)
 
 
 def _keep_before(tracker: Tracker, name: str, kept: str, version: int) -> None:

@@ -12,19 +12,22 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.metadata import entry_points
 from types import FrameType
 from typing import IO, TYPE_CHECKING
 from urllib.error import URLError
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener, urlopen
 
 from mlbench.errors import InputError, TrackingError
 from mlbench.masking import redact
-from mlbench.tracking.pages import DEFAULT_PORT, experiment_url, study_url
+from mlbench.tracking.pages import DEFAULT_PORT, dashboard_url, experiment_url, study_url
 
 if TYPE_CHECKING:
     from mlbench.tracking.client import Tracker
 
 _HOST = "127.0.0.1"
+_APP = "mlbench"  # the entry point of the group mlflow.app
+_ANSWER_SECONDS = 5.0
 _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
 
@@ -38,7 +41,10 @@ def ui(
     say: Callable[[str], None],
     opened: Callable[[str], object] = webbrowser.open,
 ) -> None:
-    """Show MLflow's page of all studies, or of one. Serves a local store until Ctrl-C; a tracking server serves itself.
+    """Show the page of all studies, or of one. Serves a local store until Ctrl-C; a tracking server serves itself.
+
+    Where the server has the pages of mlbench (``mlflow server --app-name mlbench``) that is the dashboard, and MLflow's
+    own page is said, too; otherwise it is MLflow's.
 
     Args:
         tracker: The store.
@@ -52,26 +58,48 @@ def ui(
         InputError: The port is taken.
         TrackingError: MLflow's server does not start.
     """
-    url = experiment_url(tracker, port) if run_id is None else study_url(tracker, run_id, port)
+    own = experiment_url(tracker, port) if run_id is None else study_url(tracker, run_id, port)
+    ours = dashboard_url(tracker, run_id, port)
     if tracker.location.is_http:
-        say(url)
-        if open_browser:
-            opened(url)
+        _show(ours if _answers(ours) else "", own, say, opened if open_browser else None)
         return
     try:
         with _terminable(), serving(tracker.location.uri, port) as server:
-            say(f"{url}\n(Ctrl-C ends the server)")
-            if open_browser:
-                opened(url)
+            _show(ours if _has_pages() else "", own, say, opened if open_browser else None)
+            say("(Ctrl-C ends the server)")
             server.wait()
     except KeyboardInterrupt:
         return
     raise TrackingError(f"MLflow's server ended by itself with exit code {server.returncode}")
 
 
+def _show(ours: str, own: str, say: Callable[[str], None], opened: Callable[[str], object] | None) -> None:
+    """Say the addresses, the one to look at first, and open it."""
+    say(ours or own)
+    if ours:
+        say(f"MLflow's own page: {own}")
+    if opened is not None:
+        opened(ours or own)
+
+
+def _has_pages() -> bool:
+    """Whether the server that is started here finds our pages: a checkout that was not installed has none."""
+    return bool(entry_points(group="mlflow.app", name=_APP))
+
+
+def _answers(address: str) -> bool:
+    """Whether a tracking server has our pages."""
+    asked = Request(address, method="HEAD")  # noqa: S310 - the tracking server, http or https
+    try:
+        with urlopen(asked, timeout=_ANSWER_SECONDS):  # noqa: S310 - the same
+            return True
+    except (OSError, ValueError):  # also every HTTP error: there is no such page, or not for everybody
+        return False
+
+
 @contextmanager
 def serving(store: str, port: int = DEFAULT_PORT) -> Iterator[subprocess.Popen[bytes]]:
-    """MLflow's server on a store, answering; ended with all its processes on the way out.
+    """MLflow's server on a store, with our pages, answering; ended with all its processes on the way out.
 
     Args:
         store: Absolute URI of the store.
@@ -83,6 +111,8 @@ def serving(store: str, port: int = DEFAULT_PORT) -> Iterator[subprocess.Popen[b
     """
     _require_free(port)
     command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
+    if _has_pages():
+        command += ["--app-name", _APP]
     # without its job runners the server is 2 processes and 0.5 GB instead of 10 and 2.4 GB
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     # the store's address may hold a password, and everybody on the machine can read command lines

@@ -30,6 +30,7 @@ from mlbench.tracking import (
     ui,
     view,
 )
+from mlbench.tracking.pages import dashboard_url
 from mlbench.tracking.uris import Location
 
 saved_views = pytest.mark.skipif(not view.supported(), reason="this MLflow knows no saved views")
@@ -131,10 +132,11 @@ def test_the_page_of_a_tracking_server_is_said_and_opened(address):
     tracker = connect(TrackingConfig(uri=address))
     said, opened = [], []
     ui(tracker, say=said.append, opened=opened.append)
-    assert said == opened
-    assert said[0].startswith(f"{address}/#/experiments/{tracker.experiment_id}/runs?workflowType=machine_learning")
-    with urlopen(said[0].partition("#")[0]) as page:
-        assert page.status == 200
+    assert opened == said[:1] == [f"{address}/mlbench/"]
+    own = f"MLflow's own page: {address}/#/experiments/{tracker.experiment_id}/runs?workflowType=machine_learning"
+    assert said[1].startswith(own)
+    with urlopen(said[0]) as page:
+        assert b"Studies" in page.read()
 
 
 @pytest.mark.e2e
@@ -149,7 +151,8 @@ def test_the_page_of_a_local_store_is_served_until_it_is_interrupted(store, tmp_
         [sys.executable, "-c", code, store, str(port)], stdout=subprocess.PIPE, text=True, cwd=tmp_path
     ) as process:
         first = process.stdout.readline()
-        assert first.startswith(f"http://127.0.0.1:{port}/#/experiments/1/runs")
+        assert first == f"http://127.0.0.1:{port}/mlbench/\n"
+        assert process.stdout.readline().startswith(f"MLflow's own page: http://127.0.0.1:{port}/#/experiments/1/runs")
         with urlopen(f"http://127.0.0.1:{port}/health") as page:
             assert page.status == 200
         process.send_signal(signal.SIGINT)
@@ -237,7 +240,39 @@ class TestUi:
             ui(tracker, port=port, say=print)
 
 
+class TestWhichPage:
+    """The dashboard where there is one, else MLflow's own."""
+
+    def test_a_server_without_our_pages(self, tracker, monkeypatch):
+        """Which may also be one that does not answer, or asks who somebody is."""
+        monkeypatch.setattr(server, "_answers", lambda _address: False)
+        remote = replace(tracker, location=Location("http://host:5000", "tracking.uri"))
+        said, opened = [], []
+        ui(remote, say=said.append, opened=opened.append)
+        assert said == opened == [experiment_url(remote)]
+
+    def test_nobody_is_there(self):
+        assert not server._answers(f"http://127.0.0.1:{free_port()}/mlbench/")
+
+    def test_a_checkout_that_was_not_installed(self, tracker, monkeypatch):
+        asked = []
+
+        def stop(command, **_options):
+            asked.append(command)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(server, "entry_points", lambda **_wanted: ())
+        monkeypatch.setattr(server.subprocess, "Popen", stop)
+        ui(tracker, port=free_port(), say=print)
+        assert "--app-name" not in asked[0]
+
+
 class TestPages:
+    def test_of_the_dashboard(self, tracker):
+        assert dashboard_url(tracker, None, 5001) == "http://127.0.0.1:5001/mlbench/"
+        remote = replace(tracker, location=Location("http://me:secret:5000/mlflow/", "tracking.uri"))
+        assert dashboard_url(remote, "a" * 32) == f"http://host:5000/mlflow/mlbench/studies/{'a' * 32}"
+
     def test_of_a_local_store(self, tracker):
         assert experiment_url(tracker) == "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
         assert experiment_url(tracker, 5001).startswith("http://127.0.0.1:5001/")
