@@ -130,7 +130,7 @@ def test_a_study_is_searched_opened_and_drilled_into(visit: Visit, study: Study)
     page = visit.page
     page.goto("/mlbench/")
     assert page.locator("tbody tr").count() == 3
-    page.get_by_label("Search", exact=False).first.fill("2026-01-05")
+    page.get_by_role("searchbox").fill("2026-01-05")
     page.keyboard.press("Enter")
     page.get_by_role("link", name=study.name).click()
     assert page.locator("h1").inner_text() == f"Ship {WINNER}"
