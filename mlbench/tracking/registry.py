@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import mlflow
 from mlflow.entities.model_registry import ModelVersion
 
 from mlbench.config import RegistryConfig
@@ -25,6 +26,7 @@ from mlbench.tracking.claims import claimed
 from mlbench.tracking.content import verdict
 from mlbench.tracking.load import LoadedStudy, load_study
 from mlbench.tracking.refusals import PromotionRefusedError, fit_winner
+from mlbench.variants.quiet import quiet as captured
 
 if TYPE_CHECKING:
     from mlbench.tracking.client import Tracker
@@ -273,9 +275,9 @@ def _registered(tracker: Tracker, name: str, model_id: str) -> int | None:
 
 
 def _register(tracker: Tracker, name: str, model_id: str, tags: dict[str, str]) -> int:
-    """A new version of a registered model that is there. MLflow's fluent way would go by the process's own URIs."""
-    made = tracker.client.create_model_version(name, f"models:/{model_id}", tags=tags, model_id=model_id)
-    return int(made.version)
+    mlflow.set_tracking_uri(tracker.location.uri)
+    with captured():  # MLflow prints what it did
+        return int(mlflow.register_model(f"models:/{model_id}", name, tags=tags).version)
 
 
 def _keep_before(tracker: Tracker, name: str, kept: str, version: int) -> None:

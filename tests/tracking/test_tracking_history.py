@@ -30,10 +30,10 @@ def test_versions_and_moves_of_the_champion(three):
     assert (model.name, model.aliases, following) == ("mlbench-tiny", {"champion": 1}, "")
 
 
-def test_a_version_by_hand_is_no_champion_of_ours(published):
+def test_a_version_by_hand_is_no_champion_of_ours(published, tmp_path):
     tracker, _ = published
     tracker.client.create_registered_model("it's mine")
-    tracker.client.create_model_version("it's mine", "models:/m-none")
+    tracker.client.create_model_version("it's mine", str(tmp_path))
     history = model_history(tracker, "it's mine")
     assert [version.number for version in history.versions] == [1]
     assert history.champions == ()

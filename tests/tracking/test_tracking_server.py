@@ -270,7 +270,7 @@ class TestWhichPage:
 class TestPages:
     def test_of_the_dashboard(self, tracker):
         assert dashboard_url(tracker, None, 5001) == "http://127.0.0.1:5001/mlbench/"
-        remote = replace(tracker, location=Location("http://me:secret:5000/mlflow/", "tracking.uri"))
+        remote = replace(tracker, location=Location("http://me:secret@host:5000/mlflow/", "tracking.uri"))
         assert dashboard_url(remote, "a" * 32) == f"http://host:5000/mlflow/mlbench/studies/{'a' * 32}"
 
     def test_of_a_local_store(self, tracker):

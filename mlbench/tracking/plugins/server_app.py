@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import FileInfo
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -73,7 +74,10 @@ def server_tracker() -> Tracker:
     uri = os.environ.get(BACKEND_STORE_URI_ENV_VAR)
     if not uri:
         raise TrackingError("this process serves no MLflow store: start it with 'mlflow server --app-name mlbench'")
-    client = _ServerClient(uri, os.environ.get(REGISTRY_STORE_URI_ENV_VAR) or uri)
+    registry = os.environ.get(REGISTRY_STORE_URI_ENV_VAR) or uri
+    mlflow.set_tracking_uri(uri)  # as the server itself does, only not as late: a registration goes by them
+    mlflow.set_registry_uri(registry)
+    client = _ServerClient(uri, registry)
     return Tracker(client, Location(uri, "this server"), "", "")
 
 
