@@ -418,6 +418,8 @@ def test_what_benchmark_app_has_in_force_is_read_from_its_log() -> None:
     found = {"NUM_STREAMS": "2", "INFERENCE_PRECISION_HINT": "<Type: 'bfloat16'>"}
     assert openvino_agreement.in_force(log) == found
 
+
+# ---------------------------------------------------------------------------------------------------------------------
 # many studies
 
 

@@ -16,8 +16,8 @@ import plotly.graph_objects as go
 from mlbench.dashboard.axes import Axis, estimate_of
 from mlbench.dashboard.trend import Trend
 from mlbench.records import ConditionKey, Estimate, Study
+from mlbench.reporting import distributions, text
 from mlbench.reporting import drawing as draw
-from mlbench.reporting import figures, text
 from mlbench.reporting.labels import Box, Mark, place
 
 KINDS = {"cumulative": "cumulative", "spread": "spread"}
@@ -214,7 +214,7 @@ def _label(
 
 
 def distribution(study: Study, at: ConditionKey, samples: Mapping[str, np.ndarray], kind: str) -> go.Figure:
-    """How long the calls of one condition took, one line or box per arm.
+    """How long the calls of one condition took, one line or shape per arm.
 
     Args:
         study: The study.
@@ -226,8 +226,8 @@ def distribution(study: Study, at: ConditionKey, samples: Mapping[str, np.ndarra
     others = [item for item in study.plan.conditions if item.key != at]
     there = replace(study, plan=replace(study.plan, conditions=(*chosen, *others)))  # its headline is this condition
     if kind == "spread":
-        return figures.latency_boxes(there, samples)
-    return figures.latency_ecdf(there, samples)
+        return distributions.latency_violins(there, samples)
+    return distributions.latency_ecdf(there, samples)
 
 
 def quantiles(study: Study, samples: Mapping[str, np.ndarray]) -> dict[str, Any]:
