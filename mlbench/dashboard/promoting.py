@@ -90,7 +90,7 @@ def _shown(
         problem=problem,
         done=done,
         subject=subject,
-        verdicts=[] if subject is None else [tables.chip(verdict) for verdict in subject.verdicts.values()],
+        verdicts=[] if subject is None else [tables.chip(subject, verdict) for verdict in subject.verdicts.values()],
         metrics=[] if subject is None else list(subject.verdicts),
         judgement=next((item for item in tables.judgements(study) if subject and item[0] == subject.name), None),
         tiles=tables.tiles(study),
