@@ -55,17 +55,24 @@ def sync(store: Store, run_id: str | None = None, tracking_uri: str | None = Non
     Raises:
         InputError: There is no such journal, or several.
     """
-    found = [path for path in journals(store.root) if run_id is None or path.name.startswith(run_id)]
-    if run_id is not None and len(found) != 1:
-        what = "several studies" if found else "no study"
-        raise InputError(f"{what} '{run_id}' in the journals of {store.root}: {_known(store)}")
-    read = [_read(path) for path in found]
+    read = [_read(path) for path in found_journals(store.root, run_id)]
     tried = [_synced(path, begun, store, tracking_uri) for path, begun in sorted(read, key=_age)]
     return [entry for entry in tried if entry is not None]
 
 
-def _known(store: Store) -> str:
-    return ", ".join(path.name for path in journals(store.root)) or "there is none, everything was delivered"
+def found_journals(root: Path, run_id: str | None = None) -> list[Path]:
+    """The journals below a cache directory: all, or the one of that run, of whose id the beginning is enough.
+
+    Raises:
+        InputError: There is no such journal, or several.
+    """
+    known = journals(root)
+    found = [path for path in known if run_id is None or path.name.startswith(run_id)]
+    if run_id is not None and len(found) != 1:
+        what = "several studies" if found else "no study"
+        there = ", ".join(path.name for path in known) or "there is none, everything was delivered"
+        raise InputError(f"{what} '{run_id}' in the journals of {root}: {there}")
+    return found
 
 
 def _read(path: Path) -> tuple[Path, Begun | str]:
@@ -89,7 +96,7 @@ def _synced(path: Path, begun: Begun | str, store: Store, tracking_uri: str | No
         with Journal.open(path) as journal:
             planned, conclusion = journal.planned(), journal.conclusion()
             if planned is None or conclusion is None or journal.is_delivered:
-                return entry("unfinished", _progress(journal, planned))
+                return entry("unfinished", progress_of(journal, planned))
             measurement = journal.measurement(conclusion.study.plan)
             arms, missing = _arms(planned, store)
             tracker = connect(tracking_config(begun, tracking_uri), create=False)
@@ -104,7 +111,8 @@ def _synced(path: Path, begun: Begun | str, store: Store, tracking_uri: str | No
     return entry("delivered", "; ".join([*delivered.sentences, *missing]) or "delivered")
 
 
-def _progress(journal: Journal, planned: Planned | None) -> str:
+def progress_of(journal: Journal, planned: Planned | None) -> str:
+    """How far a study came, and how to go on with it."""
     done = len(journal.trials())
     so_far = f"{done} of {planned.plan.trials} trials" if planned is not None else "nothing"
     return f"{so_far} measured; mlbench run --resume {journal.path.name} goes on with it"
@@ -182,4 +190,4 @@ def _close_abandoned(tracker: Tracker, journal: Journal, say: Callable[[str], No
         )
 
 
-__all__ = ["Synced", "close_abandoned", "settle", "sync", "tracking_config"]
+__all__ = ["Synced", "close_abandoned", "found_journals", "progress_of", "settle", "sync", "tracking_config"]

@@ -31,11 +31,12 @@ exit codes: 0 every constraint is met, 3 one is broken, 4 it cannot be told, 1 a
 """
 _SYNC = """\
 What was measured is kept below the cache directory until MLflow has it. A study goes where it was begun; credentials
-come from the environment, as usual. Delivering again changes nothing.
+come from the environment, as usual. Delivering again changes nothing. A study that was never finished is kept to be
+resumed until it is discarded, which closes its runs.
 
 exit codes: 0 everything is delivered, 1 something is not, 2 wrong input
 """
-_FLAGS = frozenset({"--json", "--dry-run", "--no-wait", "--no-browser", "--all", "--help", "-h"})
+_FLAGS = frozenset({"--json", "--list", "--discard", "--dry-run", "--no-wait", "--no-browser", "--all", "--help", "-h"})
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -304,6 +305,12 @@ def _cache(parser: argparse.ArgumentParser) -> None:
 
 def _sync(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", nargs="?", metavar="STUDY", help="run id, or the beginning of one (default: all)")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="say what is kept, and deliver nothing")
+    what.add_argument(
+        "--discard", action="store_true", help="remove what is kept of STUDY, or of unfinished ones with --older-than"
+    )
+    parser.add_argument("--older-than", type=duration, metavar="TIME", help="with --discard: not touched for 12h, 30d")
     parser.add_argument("--tracking-uri", metavar="URI", help="deliver there (default: where the study was begun)")
     _cache_dir(parser)
     _json(parser, "print a JSON array")

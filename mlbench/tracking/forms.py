@@ -34,12 +34,12 @@ from mlbench.masking import redacted
 from mlbench.records import Artifact, RuntimeSettings, TensorSpec, to_dict
 from mlbench.runtimes.kept import torch_settings_kept
 from mlbench.runtimes.loading import open_session
+from mlbench.workloads.onnx_data import is_split
 
 Example = Mapping[str, npt.NDArray[Any]]
 
 _LEVELS = {"disable": 0, "basic": 1, "extended": 2, "layout": 3, "all": 99}
 _PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
-_SINGLE_FILE_LIMIT = 1 << 30  # protobuf holds 2 GiB; larger models keep their weights beside the graph
 _TOLERANCE = 1e-3
 _FREE_AXIS = 2  # torch.export takes an axis of size 1 as fixed
 _NUMPY_ONLY = ("mlflow", "numpy")
@@ -192,8 +192,9 @@ def _save_onnx(content: Content, path: Path, options: dict[str, Any]) -> None:
 
     settings, artifact = content.settings, content.artifact
     spinning = "1" if settings.options.get("allow_spinning", False) else "0"
+    file = Path(artifact.path) / artifact.entry
     mlflow.onnx.save_model(
-        onnx.load(Path(artifact.path) / artifact.entry),
+        onnx.load(file),
         path,
         onnx_execution_providers=settings.options.get("providers") or _PROVIDERS[settings.device],
         onnx_session_options={
@@ -205,7 +206,7 @@ def _save_onnx(content: Content, path: Path, options: dict[str, Any]) -> None:
                 "session.inter_op.allow_spinning": spinning,
             },
         },
-        save_as_external_data=artifact.size_bytes > _SINGLE_FILE_LIMIT,
+        save_as_external_data=is_split(file),
         input_example=_as_input(content.example),
         **options,
     )

@@ -13,6 +13,7 @@ from mlbench.records import Artifact
 from mlbench.variants import BuildContext, Built, Step
 from mlbench.variants.closeness import BATCH_SIZES, require_close
 from mlbench.variants.onnx_files import FILE, outputs_of
+from mlbench.workloads.onnx_data import SINGLE_FILE_LIMIT
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,6 +38,8 @@ class ExportOnnxParams:
 
 class ExportOnnx(Step):
     """Exports with ``torch.onnx.export(dynamo=True)``: one file, free batch axis, the workload's input names.
+
+    Weights of more than 1 GiB lie in a file beside it.
 
     ONNX Runtime must give the source's outputs, within the tolerance, for several batch sizes of validation items.
     """
@@ -76,7 +79,7 @@ class ExportOnnx(Step):
             )
             for length in lengths or (0,)
         )
-        graph = onnx.load(path)
+        graph = onnx.load(path, load_external_data=False)
         changed = {
             "opset": next(item.version for item in graph.opset_import if item.domain in ("", "ai.onnx")),
             "nodes": len(graph.graph.node),
@@ -111,6 +114,10 @@ def _cut(validation: Split, artifact: Artifact, length: int) -> Split:
     return replace(validation, inputs=inputs)
 
 
+def _weight_bytes(module: nn.Module) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*module.parameters(), *module.buffers()))
+
+
 def _export(module: nn.Module, artifact: Artifact, train: Split, params: ExportOnnxParams, path: Path) -> None:
     import numpy as np
     import torch
@@ -127,7 +134,7 @@ def _export(module: nn.Module, artifact: Artifact, train: Split, params: ExportO
                 example,
                 path,
                 dynamo=True,
-                external_data=False,
+                external_data=_weight_bytes(module) > SINGLE_FILE_LIMIT,
                 opset_version=params.opset,
                 input_names=[spec.name for spec in artifact.inputs],
                 output_names=[spec.name for spec in artifact.outputs],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,8 +15,10 @@ from mlbench.records import Artifact
 from mlbench.variants import BuildContext, Built, Step
 from mlbench.variants.closeness import require_close
 from mlbench.variants.onnx_files import FILE, gained, operators, outputs_of, source_of
+from mlbench.workloads.onnx_data import data_file, is_split
 
 _LOGGERS = ("onnxruntime", "onnx", "onnxslim", "optimum", "transformers", "torch", "torchao", "root")
+_OUTSIDE = "session.optimized_model_external_initializers"
 
 _GPU = "CUDAExecutionProvider"
 
@@ -92,6 +95,9 @@ class OptimizeOnnx(Step):
             options = ort.SessionOptions()
             options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, f"ORT_ENABLE_{params.level.upper()}")
             options.optimized_model_filepath = str(target)
+            if is_split(source):
+                options.add_session_config_entry(f"{_OUTSIDE}_file_name", data_file(target))
+                options.add_session_config_entry(f"{_OUTSIDE}_min_size_in_bytes", "1024")
             options.log_severity_level = 3
             ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
 
@@ -119,7 +125,8 @@ class SlimOnnx(Step):
         def make(source: Path, target: Path) -> None:
             import onnxslim
 
-            onnxslim.slim(str(source), str(target))
+            with chdir(target.parent):  # the tool removes a file of that name from the working directory
+                onnxslim.slim(str(source), str(target), save_as_external_data=is_split(source))
 
         return _rewrite(self.name, artifact, context, out, params.tolerance, make)
 
@@ -178,7 +185,7 @@ class FuseOnnx(Step):
             )
             if params.level == "O4":
                 model.convert_float_to_float16(keep_io_types=True)
-            model.save_model_to_file(str(target))
+            model.save_model_to_file(str(target), use_external_data_format=is_split(source))
             if params.level != "O1":
                 found.update(sorted(model.get_fused_operator_statistics().items()))
 
@@ -209,7 +216,7 @@ def _rewrite(
     """Let a tool write the graph anew, and hold its answers against the source's."""
     from mlbench.variants.quiet import quiet
 
-    source, target = source_of(artifact), out / FILE
+    source, target = source_of(artifact).absolute(), (out / FILE).absolute()
     with quiet(*_LOGGERS) as captured:
         try:
             make(source, target)

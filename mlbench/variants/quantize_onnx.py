@@ -15,6 +15,7 @@ from mlbench.records import Artifact
 from mlbench.variants import BuildContext, Built
 from mlbench.variants.cpu import instruction_set
 from mlbench.variants.onnx_files import FILE, answer_of, operators
+from mlbench.workloads.onnx_data import data_file, is_split
 
 _LOGGERS = ("optimum", "transformers", "onnxruntime", "torch", "torchao", "root")
 _CALIBRATION_BATCH = 32
@@ -173,15 +174,16 @@ def _quantize(
     from mlbench.variants.evidence import against_source, stratified_rows
     from mlbench.variants.quiet import quiet
 
-    work = out / "work"
-    work.mkdir()
+    work = (out / "work").absolute()
+    (work / "out").mkdir(parents=True)
     prepared = work / FILE  # Optimum names its result after it
-    source = Path(artifact.path) / artifact.entry
+    source = (Path(artifact.path) / artifact.entry).absolute()
     data = context.workload.data
     changed: dict[str, Any] = {}
     with quiet(*_LOGGERS) as captured:
         try:
-            changed["symbolic_shapes"] = _prepare(source, prepared)
+            split = is_split(source)
+            changed["symbolic_shapes"] = _prepare(source, prepared, split=split)
             ranges, config = None, _config(params)
             if isinstance(params, QuantizeOnnxStaticParams):
                 rows = stratified_rows(data.train, params.calibration_rows)
@@ -189,11 +191,15 @@ def _quantize(
                 ranges = _calibrate(prepared, rows, params, config, work)
             from optimum.onnxruntime import ORTQuantizer
 
-            ORTQuantizer(prepared).quantize(config, work / "out", "", calibration_tensors_range=ranges)
+            with chdir(work / "out"):  # weights of the same name in the working directory are in the way
+                ORTQuantizer(prepared).quantize(
+                    config, Path.cwd(), "", calibration_tensors_range=ranges, use_external_data_format=split
+                )
         except Exception as error:  # Optimum and ONNX Runtime raise what they like
             said = captured.last(3)
             raise BuildError(step, f"{type(error).__name__}: {error}{f' ({said})' if said else ''}") from error
-    (work / "out" / FILE).rename(out / FILE)
+    for made in (work / "out").glob(f"{FILE}*"):  # with its weights beside it, where they are
+        made.rename(out / made.name)
     changed["quantized_nodes"] = count_quantized(out / FILE)
     if not changed["quantized_nodes"]:
         raise BuildError(step, "no node was quantized; the graph has none that ONNX Runtime's quantizer knows")
@@ -208,18 +214,22 @@ def _quantize(
     return Built("onnx", FILE, changed, {"precision": "int8"})
 
 
-def _prepare(source: Path, target: Path) -> bool:
+def _prepare(source: Path, target: Path, *, split: bool = False) -> bool:
     """Shape inference and graph optimisation that quantization wants; whether symbolic shapes could be inferred."""
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     source, target = source.resolve(), target.resolve()
+    beside: dict[str, Any] = {}
+    if split:
+        beside = {"save_as_external_data": True, "all_tensors_to_one_file": True}
+        beside["external_data_location"] = data_file(target)
     with chdir(target.parent):  # where inference fails, the tool leaves the whole model in the working directory
         try:
-            quant_pre_process(source, target)
+            quant_pre_process(source, target, **beside)
         except Exception as error:  # the tool raises a bare Exception; only this one has a way round
             if "symbolic shape" not in str(error).lower():
                 raise
-            quant_pre_process(source, target, skip_symbolic_shape=True)
+            quant_pre_process(source, target, skip_symbolic_shape=True, **beside)
             return False
     return True
 
@@ -265,6 +275,7 @@ def _calibrate(prepared: Path, rows: dict[str, Any], params: QuantizeOnnxStaticP
         onnx_augmented_model_name=str(work / "augmented.onnx"),
         operators_to_quantize=config.operators_to_quantize,
         batch_size=_CALIBRATION_BATCH,
+        use_external_data_format=is_split(prepared),
     )
 
 
@@ -275,7 +286,7 @@ def count_quantized(path: Path) -> dict[str, int]:
     """
     import onnx
 
-    nodes = onnx.load(path).graph.node
+    nodes = onnx.load(path, load_external_data=False).graph.node
     dequantized = {output for node in nodes if node.op_type == "DequantizeLinear" for output in node.output}
     counts: Counter[str] = Counter()
     for node in nodes:

@@ -14,6 +14,7 @@ from mlbench.records import Artifact
 from mlbench.variants import BuildContext, Built, Step
 from mlbench.variants.closeness import require_finite
 from mlbench.variants.onnx_files import FILE, answer_of, operators, source_of
+from mlbench.workloads.onnx_data import is_split, save
 
 _LOGGERS = ("onnxruntime", "onnx", "torch", "torchao", "root")
 
@@ -156,10 +157,27 @@ def _to_fp16(source: Path, target: Path, keep: tuple[str, ...]) -> None:
     import onnx
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
+    split = is_split(source)
     model = convert_float_to_float16(
-        onnx.load(source), keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *keep]
+        _with_shapes(source, target) if split else onnx.load(source),
+        keep_io_types=True,
+        disable_shape_infer=split,
+        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *keep],
     )
-    onnx.save(model, target)
+    save(model, target, split=split)
+
+
+def _with_shapes(source: Path, target: Path) -> Any:
+    """A model beyond 2 GiB with the shapes and types of everything in it, which can be inferred between files only."""
+    import onnx
+    from onnx.external_data_helper import load_external_data_for_model
+
+    inferred = target.with_name("shapes.onnx")
+    onnx.shape_inference.infer_shapes_path(source, inferred)
+    model = onnx.load(inferred, load_external_data=False)
+    inferred.unlink()
+    load_external_data_for_model(model, str(source.parent))
+    return model
 
 
 def _to_blocks(source: Path, target: Path, params: QuantizeOnnxWeightsParams) -> None:
@@ -180,7 +198,7 @@ def _to_blocks(source: Path, target: Path, params: QuantizeOnnxWeightsParams) ->
         op_types_to_quantize=("MatMul", "Gather") if params.embeddings else ("MatMul",),
     )
     quantizer.process()
-    onnx.save(quantizer.model.model, target)
+    save(quantizer.model.model, target, split=is_split(source))
 
 
 def _weight_kinds(path: Path) -> dict[str, int]:
@@ -190,6 +208,6 @@ def _weight_kinds(path: Path) -> dict[str, int]:
     import onnx
 
     counts: Counter[str] = Counter()
-    for item in onnx.load(path).graph.initializer:
+    for item in onnx.load(path, load_external_data=False).graph.initializer:
         counts[onnx.TensorProto.DataType.Name(item.data_type).lower()] += math.prod(item.dims)
     return {"float32" if name == "float" else name: count for name, count in counts.items()}

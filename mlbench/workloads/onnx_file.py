@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +14,7 @@ from mlbench.errors import InputError
 from mlbench.records import Artifact
 from mlbench.registry import suggest
 from mlbench.workloads import Data, Progress
+from mlbench.workloads.onnx_data import digest, save
 from mlbench.workloads.options import parse, problems
 from mlbench.workloads.outputs import misfit, specs
 from mlbench.workloads.torch_factory import ArtifactStore
@@ -67,7 +67,7 @@ class OnnxFile:
             "kind": "model",
             "source": "onnx",
             "version": _VERSION,
-            "file": hashlib.sha256(model.SerializeToString()).hexdigest(),
+            "file": digest(path),
             "output": options.output,
             "inputs": [asdict(spec) for spec in data.info.inputs],
             "classes": len(data.info.classes),
@@ -82,7 +82,7 @@ def _read(path: Path) -> Any:
 
     try:
         model = onnx.load(path)
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(str(path))  # by its path: a model beyond 2 GiB cannot be handed over
     except Exception as error:  # protobuf, the checker and missing weights have no common base
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"{_WHERE}.path: {path} is not a valid ONNX file: {reason}") from error
@@ -93,7 +93,7 @@ def _make(model: Any, output: str | None, path: Path, data: Data, out: Path) -> 
     import onnx
 
     _put_first(model, output, path)
-    onnx.save(model, out / FILE)
+    save(model, out / FILE)
     results = _answers(out / FILE, path, data)
     reason = misfit(results[0].shape, _PROBE_ROWS, data)
     if reason is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlbench.config import ModelConfig
+from mlbench.disk import sha256
 from mlbench.errors import InputError, MlbenchError
 from mlbench.records import Artifact, TensorSpec
 from mlbench.workloads import Data, Progress
@@ -81,7 +81,7 @@ class TorchFactory:
         if config.train is not None:
             key |= {"train": asdict(config.train), "data": data.info.digest}
         if config.weights is not None:
-            key["weights"] = hashlib.sha256(Path(config.weights).expanduser().read_bytes()).hexdigest()
+            key["weights"] = sha256(Path(config.weights).expanduser())
         return store.build(key, lambda out: _make(config, factory, data, out, progress), progress)
 
 

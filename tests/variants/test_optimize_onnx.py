@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -83,7 +84,7 @@ def test_the_level_for_gpus_says_that_it_is(failure: Callable[..., str], monkeyp
 def test_answers_that_change_are_refused(failure: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxslim
 
-    def spoil(source: str, target: str) -> None:
+    def spoil(source: str, target: str, **_options: Any) -> None:
         model = onnx.load(source)
         weights = model.graph.initializer[0]
         weights.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(weights), weights.name))
@@ -98,7 +99,7 @@ def test_answers_that_change_are_refused(failure: Callable[..., str], monkeypatc
 def test_the_tools_words_are_kept(failure: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxslim
 
-    def broken(source: str, target: str) -> None:
+    def broken(source: str, target: str, **_options: Any) -> None:
         raise SystemError("slimming failed")
 
     monkeypatch.setattr(onnxslim, "slim", broken)

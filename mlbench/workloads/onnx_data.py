@@ -1,0 +1,62 @@
+"""ONNX models with their weights in one file with the graph, or beside it where they are too large for that.
+
+A protobuf message ends at 2 GiB. What is beyond lies in ``<file>.data`` (ONNX's external data), which the graph names
+relative to itself, so that a directory with both can be moved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+from mlbench.disk import sha256
+
+SINGLE_FILE_LIMIT = 1 << 30
+"""Bytes of weights; half of what protobuf can hold, since tools add to a graph before they write it."""
+
+
+def data_file(path: Path) -> str:
+    """The name of the file beside a graph."""
+    return f"{path.name}.data"
+
+
+def is_split(path: Path) -> bool:
+    """Whether weights of this file lie beside it."""
+    return bool(_locations(path))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a model: of its file, and of every file beside it that it reads."""
+    found = hashlib.sha256(sha256(path).encode())
+    for location in _locations(path):
+        found.update(sha256(path.parent / location).encode())
+    return found.hexdigest()
+
+
+def _locations(path: Path) -> list[str]:
+    import onnx
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    tensors = onnx.load(path, load_external_data=False).graph.initializer
+    return sorted({ExternalDataInfo(item).location for item in tensors if uses_external_data(item)})
+
+
+def save(model: Any, path: Path, *, split: bool = False) -> None:
+    """Write a model; with its weights beside it where it is asked for, or where they would not fit.
+
+    Args:
+        model: An ``onnx.ModelProto`` with its weights; what is written beside the graph is taken out of it.
+        path: The file of the graph, which is not there yet.
+        split: As of the model that this one was made from, so that what was too large once is not tried again.
+    """
+    import onnx
+
+    if split or sum(len(item.raw_data) for item in model.graph.initializer) > SINGLE_FILE_LIMIT:
+        with chdir(path.parent):  # a file of that name in the working directory is in the tool's way
+            onnx.save(
+                model, path.name, save_as_external_data=True, all_tensors_to_one_file=True, location=data_file(path)
+            )
+    else:
+        onnx.save(model, path)
