@@ -143,6 +143,13 @@ _BUILTIN: tuple[Entry, ...] = (
         "huggingface",
     ),
     _builtin(
+        "dataset",
+        "mlflow",
+        "mlbench.tracking.logged_data:LoggedData",
+        "a dataset that a run in MLflow has logged: a CSV, Parquet or JSON Lines file, columns as inputs and labels",
+        ("mlflow",),
+    ),
+    _builtin(
         "task",
         "classification",
         "mlbench.quality.classification:Classification",

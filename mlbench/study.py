@@ -87,6 +87,8 @@ def run_study(
     """
     config = composition.config
     progress.phase("Reading the data")
+    if "mlflow" in (config.workload.model.source, config.workload.data.source):
+        connect(config.tracking)  # which is where they are asked for
     data = read_data(config.workload)  # wrong data is told before anything is opened or left behind
     check_lengths(config, data)
     tracker = connect(config.tracking)

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mlbench import config, registry, schema, tree
 from mlbench.runtimes import onnx_runtime, openvino_runtime, torch_runtime
+from mlbench.tracking.logged_model import LoggedOptions
 from mlbench.workloads.huggingface_model import HuggingFaceOptions
 from mlbench.workloads.onnx_file import OnnxOptions
 
@@ -69,6 +70,7 @@ def test_every_option_of_a_runtime_is_documented(module: Any) -> None:
 
 def test_every_option_of_a_model_is_documented() -> None:
     assert rows("### ONNX file") == of(OnnxOptions)
+    assert rows("### MLflow model") == of(LoggedOptions)
     assert rows("### Hugging Face model") == of(HuggingFaceOptions)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from mlbench.config import ModelConfig
 from mlbench.disk import OutsideError, inside
 from mlbench.errors import InputError
 from mlbench.records import Artifact
+from mlbench.tracking import logged_text
 from mlbench.tracking.calls import first_line, quiet
 from mlbench.tracking.logged_pyfunc import pyfunc_model, with_directory
 from mlbench.tracking.logged_torch import torch_model
-from mlbench.workloads import Data, Progress
+from mlbench.workloads import Data, Progress, RawData
+from mlbench.workloads.huggingface_model import HuggingFaceOptions
 from mlbench.workloads.onnx_file import OnnxFile
 from mlbench.workloads.options import parse, problems
 from mlbench.workloads.sklearn_factory import SklearnFactory
@@ -33,17 +35,24 @@ _SKOPS = "skops"
 
 @dataclass(frozen=True, slots=True)
 class LoggedOptions:
-    """Which output the task reads, of an ONNX model or through pyfunc: its name; None is the first."""
+    """How the model is used.
+
+    Attributes:
+        output: Which output the task reads, of an ONNX model or through pyfunc: its name; None is the first.
+        huggingface: Options of :class:`mlbench.workloads.huggingface_model.HuggingFaceOptions`, for the flavour
+            transformers.
+    """
 
     output: str | None = None
+    huggingface: dict[str, Any] = field(default_factory=dict)
 
 
 class LoggedModel:
     """``path`` is a URI that MLflow understands: ``models:/name@alias``, ``models:/name/3``, ``runs:/<id>/model``.
 
     It is downloaded from the study's tracking store and served natively, as what it is, where it has one of the
-    flavours ``onnx``, ``sklearn`` and ``pytorch``; otherwise through pyfunc. What runs code when it is loaded takes
-    ``trust: true``.
+    flavours ``onnx``, ``sklearn``, ``pytorch`` and ``transformers``; otherwise through pyfunc. What runs code when it
+    is loaded takes ``trust: true``.
     """
 
     format: str | None = None  # known when the model is there
@@ -55,12 +64,30 @@ class LoggedModel:
             for name in ("factory", "weights", "train")
             if getattr(config, name) is not None
         ]
-        found += problems(LoggedOptions, config.options, f"{_WHERE}.options")
+        wrong = problems(LoggedOptions, config.options, f"{_WHERE}.options")
+        found += wrong
+        if not wrong and config.options.get("huggingface"):
+            found += problems(HuggingFaceOptions, config.options["huggingface"], f"{_WHERE}.options.huggingface")
         if config.path is None:
             found.append(f"{_WHERE}.path is missing; it names the model: models:/<name>@<alias>, or runs:/<id>/<path>")
         elif not config.path.startswith(_SCHEMES):
             found.append(f"{_WHERE}.path: '{config.path}' is no URI of a model, such as models:/<name>@<alias>")
         return found
+
+    def encode(self, config: ModelConfig, raw: RawData, classes: tuple[str, ...] | None, task: str) -> RawData:
+        """The data as a transformers pipeline takes it; all other models take it as it is. Downloads the model.
+
+        Raises:
+            InputError: The model cannot be had, or the data is not what it can take.
+        """
+        assert config.path is not None  # checked before
+        options: LoggedOptions = parse(LoggedOptions, config.options, f"{_WHERE}.options")
+        _forget(config.path)
+        place, flavors = _fetched(config.path)
+        if _chosen(flavors) != logged_text.FLAVOR:
+            return raw
+        flavor = flavors[logged_text.FLAVOR]
+        return logged_text.encode(config, options.huggingface, place, flavor, raw, classes, task)
 
     def build(self, config: ModelConfig, data: Data, store: ArtifactStore, progress: Progress) -> Artifact:
         """The model as an artifact of its own format.
@@ -73,26 +100,68 @@ class LoggedModel:
             raise InputError(found)
         options: LoggedOptions = parse(LoggedOptions, config.options, f"{_WHERE}.options")
         progress(f"downloading {config.path}")
-        with tempfile.TemporaryDirectory(prefix="mlbench-model-") as folder:
-            place = _downloaded(config.path, folder)
-            flavors = _flavors(place, config.path)
-            if not set(flavors) & {*_NATIVE, _PYFUNC}:
-                raise InputError(
-                    f"{_WHERE}.path: {config.path} has the flavours {', '.join(sorted(flavors)) or 'none'}; what is "
-                    f"served here are {', '.join(_NATIVE)}, and {_PYFUNC} for all others"
-                )
-            native = next((name for name in _NATIVE if name in flavors), None)
-            if native is None:
-                return pyfunc_model(config, options.output, place, data, store, progress)
-            if options.output is not None and native != "onnx":
-                raise InputError(f"{_WHERE}.options.output: a model of the flavour {native} has no named outputs")
-            made = _native(native, config, options, place, flavors[native], data, store, progress)
-            if not config.trust or _PYFUNC not in flavors:
-                return made
-            return with_directory(made, options.output, place, data, store, progress)
+        try:
+            place, flavors = _fetched(config.path)
+            return _built(config, options, place, flavors, data, store, progress)
+        finally:
+            _forget(config.path)
 
 
-_NATIVE = ("onnx", "sklearn", "pytorch")
+_NATIVE = ("onnx", "sklearn", "pytorch", logged_text.FLAVOR)
+_DOWNLOADS: dict[str, tuple[tempfile.TemporaryDirectory[str], Path]] = {}  # fetched by encode() for build(), by URI
+
+
+def _fetched(uri: str) -> tuple[Path, Mapping[str, Any]]:
+    """The model's directory and flavours. The data and the model are of one download: an alias may move in between."""
+    if uri not in _DOWNLOADS:
+        folder = tempfile.TemporaryDirectory(prefix="mlbench-model-")
+        try:
+            _DOWNLOADS[uri] = folder, _downloaded(uri, folder.name)
+        except InputError:
+            folder.cleanup()
+            raise
+    place = _DOWNLOADS[uri][1]
+    return place, _flavors(place, uri)
+
+
+def _forget(uri: str) -> None:
+    if uri in _DOWNLOADS:
+        _DOWNLOADS.pop(uri)[0].cleanup()
+
+
+def _chosen(flavors: Mapping[str, Any]) -> str | None:
+    """The flavour that is served natively, the leanest first; None where there is none."""
+    return next((name for name in _NATIVE if name in flavors), None)
+
+
+def _built(
+    config: ModelConfig,
+    options: LoggedOptions,
+    place: Path,
+    flavors: Mapping[str, Any],
+    data: Data,
+    store: ArtifactStore,
+    progress: Progress,
+) -> Artifact:
+    if not set(flavors) & {*_NATIVE, _PYFUNC}:
+        raise InputError(
+            f"{_WHERE}.path: {config.path} has the flavours {', '.join(sorted(flavors)) or 'none'}; what is served "
+            f"here are {', '.join(_NATIVE)}, and {_PYFUNC} for all others"
+        )
+    native = _chosen(flavors)
+    if options.huggingface and native != logged_text.FLAVOR:
+        raise InputError(f"{_WHERE}.options.huggingface: {config.path} is no transformers pipeline")
+    if options.output is not None and native not in (None, "onnx"):
+        raise InputError(f"{_WHERE}.options.output: a model of the flavour {native} has no named outputs")
+    if native is None:
+        return pyfunc_model(config, options.output, place, data, store, progress)
+    if native == logged_text.FLAVOR:
+        flavor = flavors[native]
+        return logged_text.text_model(config, options.huggingface, place, flavor, data, store, progress)
+    made = _native(native, config, options, place, flavors[native], data, store, progress)
+    if not config.trust or _PYFUNC not in flavors:
+        return made
+    return with_directory(made, options.output, place, data, store, progress)
 
 
 def _native(
