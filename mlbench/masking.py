@@ -115,6 +115,10 @@ def _masker() -> Callable[[str], str]:
         text = _ASSIGNED.sub(rf"\1={HIDDEN}", text)
         text = _IN_MAPPING.sub(lambda found: f"{found[1]}{_quoted(found[2] or found[3] or '')}", text)
         text = _HEADER.sub(rf"\g<1>{HIDDEN}", text)
-        return pattern.sub(lambda found: secrets[found[0]], text) if pattern is not None else text
+        if pattern is None:
+            return text
+        for _ in range(2):  # how one secret was written may hold another one
+            text = pattern.sub(lambda found: secrets[found[0]], text)
+        return text
 
     return mask

@@ -68,6 +68,13 @@ def test_a_hidden_value_reads_as_it_was_written_and_the_longest_wins() -> None:
     assert redact("hunter2 hunter22 xhunter2x") == "${oc.env:ONE} ${oc.env:TWO} x${oc.env:ONE}x"
 
 
+def test_how_one_secret_was_written_does_not_tell_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "planted-token")
+    hide("planted-mine", "${oc.env:MINE}")
+    hide("planted-mine and planted-token", "${oc.env:MINE} and planted-token")
+    assert redact("it is planted-mine and planted-token") == "it is ${oc.env:MINE} and ***"
+
+
 def test_plain_values_with_their_keys() -> None:
     value = {
         "password": "abc",
