@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlbench.config import ModelConfig
+from mlbench.disk import OutsideError, inside
 from mlbench.errors import InputError
 from mlbench.records import Artifact
 from mlbench.workloads import Data, Progress, RawData
@@ -76,8 +77,12 @@ def _whole(place: Path, flavor: Mapping[str, Any]) -> Path:
     folder = place / _FOLDER
     if folder.is_dir():
         return folder
-    folder.mkdir()
-    for part in [*(place / "components" / name for name in flavor.get("components", ())), place / flavor[_BINARY]]:
+    named = [*(f"components/{name}" for name in flavor.get("components", ())), str(flavor[_BINARY])]
+    try:
+        parts = [inside(place, name) for name in named]  # whatever the model says, they lie in its directory
+    except OutsideError as error:
+        raise InputError(f"{_WHERE}.path: {place / _FOLDER} is no MLflow model: its parts: {error}") from error
+    for part in parts:
         if part.is_dir():
             shutil.copytree(part, folder, dirs_exist_ok=True)
     return folder

@@ -97,6 +97,11 @@ def test_pipelines_that_cannot_be_taken_apart(pipeline, texts, tmp_path):
     assert "log it with its weights (save_pretrained=True)" in refusal(elsewhere, texts, tmp_path)
 
 
+def test_parts_outside_of_the_model_are_not_taken(pipeline, texts, tmp_path):
+    outside = changed(pipeline[0], tmp_path / "outside", model_binary="../model")
+    assert "is no MLflow model: its parts" in refusal(outside, texts, tmp_path)
+
+
 def test_options_are_those_of_a_hugging_face_model():
     model = ModelConfig("mlflow", path="models:/a/1", options={"huggingface": {"padding": "never"}})
     (sentence,) = check(WorkloadConfig("own", model, DataConfig("digits")))
