@@ -37,7 +37,9 @@ from reporting_studies import make_study
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--no-proxy-server"]
 PORT = 5907
-_PAINT = "performance.getEntriesByName('first-contentful-paint').map(entry => entry.startTime)[0]"
+_PAINT = """new Promise(done => new PerformanceObserver(found => {
+  for (const entry of found.getEntriesByName("first-contentful-paint")) done(entry.startTime);
+}).observe({type: "paint", buffered: true}))"""
 _DAY_MS = 86_400_000
 
 
@@ -96,7 +98,6 @@ def first_paint(page: Any, address: str, repeats: int) -> list[float]:
     for _ in range(repeats):
         page.goto("about:blank")
         page.goto(address)
-        page.wait_for_function(f"{_PAINT} !== undefined")
         found.append(page.evaluate(_PAINT) / 1000)
     return found
 
