@@ -423,7 +423,7 @@ def report(figures: Figures, study: Study, building: Building) -> str:
         "memory / files, MiB",
     )
     answers = figures.ask(study, building)
-    words = {True: "yes", False: "no", None: "left open by the interval"}
+    words = {True: "yes", False: "no", None: "left open"}
     items = study.workload.data.rows["test"]
     return (
         f"{figures.about[0].upper()}{figures.about[1:]}. {items} test items; {study.plan.trials} trials; the machine "
