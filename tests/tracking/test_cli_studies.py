@@ -277,15 +277,13 @@ def test_output_is_given_back_after_an_error(stub, monkeypatch, capfd):
 
 def test_the_measurement_of_a_study_is_read_for_its_report(published, monkeypatch, artifacts, tmp_path):
     """The report gets every timed call at the headline batch size, not the record alone."""
-    from mlbench import reporting
-
     given = {}
 
-    def render(study, samples, turns):
+    def render(study, samples, turns, noise):
         given.update({name: len(values) for name, values in samples.items()}, turns=len(turns))
         return ""
 
-    monkeypatch.setattr(reporting, "render_html", render, raising=False)
+    monkeypatch.setattr("mlbench.delivery.render_html", render)
     assert cli.main(["report", "--output", "out"]) == 0
     measurement = make_measurement()
     assert set(given) == {*arms_of(artifacts), "turns"}
