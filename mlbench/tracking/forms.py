@@ -96,6 +96,8 @@ def needs(form: Form, content: Content) -> str:
     artifact, python = content.artifact, content.settings.python
     if python is not None:
         return f"the versions of {python}, which measured it: the requirements are those of the Python that logged it"
+    if artifact.format == "pyfunc":
+        return f"what the model that is wrapped needs itself ({artifact.meta['flavor']}): its own requirements.txt"
     if form.name == "pytorch":
         return f"torch.set_num_threads({content.settings.threads}): mlflow.pytorch keeps no number of threads"
     if artifact.format == "aoti":

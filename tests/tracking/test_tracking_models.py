@@ -171,6 +171,14 @@ class TestNeeds:
         tuned = replace(artifacts.torch, format="torch_tuned", meta={"compile": {"freezing": False, "dynamic": None}})
         assert self.said(tuned).startswith("a C++ compiler: ")
 
+    def test_what_is_wrapped_has_needs_of_its_own(self, artifacts):
+        wrapped = replace(artifacts.torch, format="pyfunc", meta={"flavor": "xgboost"})
+        assert "(xgboost): its own requirements.txt" in self.said(wrapped)
+
+    def test_another_interpreter_has_versions_of_its_own(self, artifacts):
+        content = forms.Content(artifacts.onnx, RuntimeSettings(python="old/bin/python"), EXAMPLE)
+        assert "the versions of old/bin/python" in forms.needs(forms.forms(artifacts.onnx)[0], content)
+
 
 class TestLoggedModel:
     @pytest.fixture
