@@ -82,7 +82,7 @@ def test_what_multiplies_its_matrices(module_artifact: Artifact, batch: Batch) -
     found = session.libraries(lambda: session.run(prepared))
     assert str(found["blas"]) in torch.__config__.show()
     if found["blas"] == "mkl":
-        assert int(str(found["blas_calls"])) >= 2  # two linear layers; convolutions are not its business
+        assert int(str(found["blas_calls"])) >= 2  # two linear layers
 
 
 def test_precision_is_what_the_weights_are(
