@@ -13,6 +13,7 @@ import yaml
 from mlbench import registry, tree
 from mlbench.errors import MlbenchError
 from mlbench.outside import LimitError, read_yaml
+from mlbench.parts import Entry, Kind
 
 _GROUPS = {
     "workloads": "workload",
@@ -21,7 +22,7 @@ _GROUPS = {
     "protocols": "protocol",
     "policies": "policy",
 }
-_PARTS: dict[str, registry.Kind] = {
+_PARTS: dict[str, Kind] = {
     "runtimes": "runtime",
     "steps": "step",
     "probes": "probe",
@@ -68,7 +69,7 @@ def items(kind: str, config_dirs: Sequence[str | os.PathLike[str]] = ()) -> tupl
     return tuple(found[name] for name in sorted(found))
 
 
-def _part(entry: registry.Entry) -> Item:
+def _part(entry: Entry) -> Item:
     reason = entry.missing()
     if reason is None and (entry.kind == "probe" or entry.provider != "mlbench"):
         try:
@@ -116,7 +117,7 @@ def _needs_of_recipes(content: Mapping[str, Any]) -> Iterator[str]:
 
 def _needs_of_workload(content: Mapping[str, Any]) -> Iterator[str]:
     yield from _missing("task", content.get("task"))
-    sections: tuple[tuple[str, registry.Kind], ...] = (("model", "model"), ("data", "dataset"))
+    sections: tuple[tuple[str, Kind], ...] = (("model", "model"), ("data", "dataset"))
     for section, kind in sections:
         part = content.get(section)
         yield from _missing(kind, part.get("source") if isinstance(part, Mapping) else None)
@@ -132,7 +133,7 @@ _NEEDS: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
 }
 
 
-def _missing(kind: registry.Kind, name: object) -> Iterator[str]:
+def _missing(kind: Kind, name: object) -> Iterator[str]:
     if not isinstance(name, str) or name == "auto" or "${" in name:
         return
     try:

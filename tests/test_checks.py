@@ -21,6 +21,7 @@ from mlbench.config import (
     TrackingConfig,
 )
 from mlbench.measurement.cgroup import cpu_budget
+from mlbench.parts import Entry
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +87,8 @@ def test_recipes_without_a_known_model_are_not_judged(config: StudyConfig) -> No
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = registry.Entry("probe", "watts", "m:A", requires=("surely_absent",), extra="power")
-    monkeypatch.setattr(registry, "_BUILTIN", (missing,))
+    missing = Entry("probe", "watts", "m:A", requires=("surely_absent",), extra="power")
+    monkeypatch.setattr(registry, "BUILTIN", (missing,))
     assert found(probes=ProbesConfig(("watts",))) == [
         "probes.names: probe 'watts' needs surely_absent, which is not installed: pip install 'mlflow-mlbench[power]'"
     ]

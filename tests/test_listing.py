@@ -8,6 +8,7 @@ import pytest
 from mlbench import listing, registry, tree
 from mlbench.errors import InputError
 from mlbench.listing import Item, items
+from mlbench.parts import Entry
 
 
 @pytest.fixture(autouse=True)
@@ -52,8 +53,8 @@ def test_a_probe_says_itself_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = registry.Entry("step", "watts", "m:A", "words", requires=("surely_absent",), extra="power")
-    monkeypatch.setattr(registry, "_BUILTIN", (entry,))
+    entry = Entry("step", "watts", "m:A", "words", requires=("surely_absent",), extra="power")
+    monkeypatch.setattr(registry, "BUILTIN", (entry,))
     registry.entries.cache_clear()
     reason = "needs surely_absent, which is not installed: pip install 'mlflow-mlbench[power]'"
     assert items("steps")[0] == Item("watts", "words", available=False, reason=reason)
@@ -154,7 +155,7 @@ def test_what_a_workload_needs(tmp_path: Path, content: str, reason: str) -> Non
 
 
 def test_a_missing_library_of_a_recipe_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = registry.Entry("step", "delay", "m:A", requires=("surely_absent",))
-    monkeypatch.setattr(registry, "_BUILTIN", (entry,))
+    entry = Entry("step", "delay", "m:A", requires=("surely_absent",))
+    monkeypatch.setattr(registry, "BUILTIN", (entry,))
     item = find("variants", "mine", written(tmp_path, "variants/mine", "mine: {steps: [{name: delay}]}"))
     assert item.reason == "step 'delay' needs surely_absent, which is not installed: pip install surely_absent"

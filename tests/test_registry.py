@@ -1,28 +1,17 @@
-"""The registry: built-in parts exist, third parties may add but not shadow, mistakes are explained."""
+"""The registry: third parties may add but not shadow, mistakes are explained."""
 
 import importlib
 import sys
-import tomllib
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
-from pathlib import Path
 
 import pytest
 
 from mlbench import registry
 from mlbench.errors import InputError, MlbenchError
+from mlbench.parts import Entry, Kind
 
 KINDS = tuple(registry.GROUPS)
-BUILTIN = [entry for kind in KINDS for entry in registry.entries(kind).values()]
-PROTOCOL = {
-    "model": ("format", "check", "build"),
-    "dataset": ("options", "load"),
-    "task": ("evaluate",),
-    "step": ("name", "version", "params", "accepts", "produces", "libraries", "reads_data", "resolve", "apply"),
-    "runtime": ("name", "formats", "import_library", "load"),
-    "probe": ("name", "provides", "available", "source", "lacks", "start", "begin", "end", "stop"),
-}
-
 
 class Distribution:
     name = "tiny-parts"
@@ -43,16 +32,6 @@ def third_party(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     registry.entries.cache_clear()
 
 
-@pytest.mark.parametrize("entry", BUILTIN, ids=lambda entry: f"{entry.kind}-{entry.name}")
-def test_built_in_parts_are_what_their_protocol_asks(entry: registry.Entry) -> None:
-    module, _, attribute = entry.target.partition(":")
-    part = getattr(importlib.import_module(module), attribute)  # whether its library is here or not
-    assert [name for name in PROTOCOL[entry.kind] if not hasattr(part, name)] == []
-    assert getattr(part, "name", entry.name) == entry.name
-    assert entry.summary
-    assert entry.provider == "mlbench"
-
-
 def test_listing_imports_no_part() -> None:
     before = set(sys.modules)
     for kind in KINDS:
@@ -61,17 +40,8 @@ def test_listing_imports_no_part() -> None:
     assert not [name for name in set(sys.modules) - before if name.startswith("mlbench.")]
 
 
-@pytest.mark.parametrize("entry", BUILTIN, ids=lambda entry: f"{entry.kind}-{entry.name}")
-def test_what_a_part_requires_comes_with_the_core_or_an_extra(entry: registry.Entry) -> None:
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    if entry.extra is not None:
-        assert entry.extra in project["optional-dependencies"]
-    else:
-        assert entry.missing() is None  # the tests run with the core installed
-
-
 @pytest.mark.parametrize("kind", KINDS)
-def test_unknown_names_get_the_nearest_ones(kind: registry.Kind) -> None:
+def test_unknown_names_get_the_nearest_ones(kind: Kind) -> None:
     known = next(iter(registry.entries(kind)))
     with pytest.raises(InputError, match=f"^unknown {kind} '{known}x'; did you mean .*{known}"):
         registry.find(kind, f"{known}x")
@@ -79,16 +49,8 @@ def test_unknown_names_get_the_nearest_ones(kind: registry.Kind) -> None:
         registry.load(kind, "????")
 
 
-def test_a_missing_extra_is_named() -> None:
-    core = registry.Entry("step", "s", "m:A", requires=("surely_absent",))
-    assert core.missing() == "needs surely_absent, which is not installed: pip install surely_absent"
-    extra = registry.Entry("step", "s", "m:A", requires=("json", "surely_absent"), extra="openvino")
-    assert extra.missing() == "needs surely_absent, which is not installed: pip install 'mlflow-mlbench[openvino]'"
-    assert registry.Entry("step", "s", "m:A", requires=("json",)).missing() is None
-
-
 def test_loading_a_part_whose_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_BUILTIN", (registry.Entry("step", "s", "m:A", requires=("surely_absent",)),))
+    monkeypatch.setattr(registry, "BUILTIN", (Entry("step", "s", "m:A", requires=("surely_absent",)),))
     registry.entries.cache_clear()
     with pytest.raises(InputError, match=r"^step 's' needs surely_absent, which is not installed"):
         registry.load("step", "s")
