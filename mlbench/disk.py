@@ -92,7 +92,9 @@ def no_room(error: BaseException, *places: Path) -> str:
             if shutil.disk_usage(place).free < _ROOM:
                 return f"no space is left on the disk of {place}"
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:  # what caused an error may go round in a circle
+        seen.add(id(cause))
         if isinstance(cause, OSError) and cause.errno in _FULL:
             return f"no space is left on the disk of {cause.filename or 'some file'}"
         cause = cause.__cause__ or cause.__context__

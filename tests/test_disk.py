@@ -1,5 +1,6 @@
 """Directories of files with checksums, and names that may not lead out of them."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlbench.disk import OutsideError, files_in, flush, inside, is_private, sha256
+from mlbench.disk import OutsideError, files_in, flush, inside, is_private, no_room, sha256
 
 PARTS = st.one_of(st.sampled_from(["..", ".", "", "a", "a.b", "...", "~", "\0", "C:"]), st.text(max_size=12))
 
@@ -94,3 +95,16 @@ def test_what_somebody_else_owns_is_not_private(tmp_path: Path, monkeypatch: pyt
     mine = tmp_path.stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
     assert is_private(tmp_path) is (mine == 0)  # the administrator's is as good as one's own
+
+
+def test_a_full_disk_is_told_whatever_was_raised_on_top_of_it() -> None:
+    told = RuntimeError("it did not work")
+    told.__cause__ = OSError(errno.ENOSPC, "No space left on device", "samples.parquet")
+    assert no_room(told) == "no space is left on the disk of samples.parquet"
+    assert no_room(OSError(errno.EACCES, "Permission denied")) == ""
+
+
+def test_errors_that_go_round_in_a_circle_are_looked_at_once() -> None:
+    one, other = RuntimeError("one"), RuntimeError("other")
+    one.__cause__, other.__context__ = other, one
+    assert no_room(one) == ""

@@ -13,6 +13,7 @@ from mlbench.parts import Entry, Kind
 
 KINDS = tuple(registry.GROUPS)
 
+
 class Distribution:
     name = "tiny-parts"
 
