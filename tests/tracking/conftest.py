@@ -30,8 +30,9 @@ def _own_directory(tmp_path, monkeypatch):
     import mlflow
 
     mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri(None)
     mlflow.tracking.fluent._active_experiment_id = None  # MLflow 3.14 keeps it, and the next store has no such one
-    for name in ("MLFLOW_TRACKING_URI", "MLBENCH_PARENT_RUN_ID"):
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLBENCH_PARENT_RUN_ID"):
         os.environ.pop(name, None)
 
 
