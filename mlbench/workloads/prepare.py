@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 from mlbench.config import WorkloadConfig
 from mlbench.errors import InputError
-from mlbench.records import WorkloadInfo
 from mlbench.parts import Kind
+from mlbench.records import WorkloadInfo
 from mlbench.registry import find, load
 from mlbench.workloads import Data, EncodingSource, Progress, Workload
 from mlbench.workloads.splits import check_data, make_data
