@@ -27,6 +27,7 @@ from mlbench.config import (
 from mlbench.errors import InputError
 from mlbench.measurement import interpreters
 from mlbench.measurement.cgroup import cpu_budget
+from mlbench.parts import Kind
 from mlbench.recipes import INCUMBENT, recipe, step_names
 from mlbench.records import Notice
 from mlbench.tracking import names
@@ -158,7 +159,7 @@ def _raised_rounds(protocol: ProtocolConfig) -> list[Notice]:
     ]
 
 
-def _part(kind: registry.Kind, name: str, key: str) -> list[str]:
+def _part(kind: Kind, name: str, key: str) -> list[str]:
     """A sentence when a registered part is unknown, or cannot be used here."""
     try:
         missing = registry.find(kind, name).missing()

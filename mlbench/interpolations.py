@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mlbench import registry
 from mlbench.masking import hide, hide_marked
 from mlbench.metrics import NAMES
+from mlbench.parts import Kind
 from mlbench.records import fixed_words
 
 _SHOWN_SECTIONS = ("cache_dir", "name", "registry", "tracking")  # tracking.uri: what is secret in it is masked anyway
@@ -58,7 +59,7 @@ def _is_part(text: str, public: Collection[Any]) -> bool:
 
 @cache
 def _vocabulary() -> frozenset[str]:
-    parts = (name for kind in get_args(registry.Kind) for name in registry.entries(kind))
+    parts = (name for kind in get_args(Kind) for name in registry.entries(kind))
     return frozenset({*fixed_words(), *NAMES, *parts})
 
 
