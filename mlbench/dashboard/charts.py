@@ -18,6 +18,7 @@ from mlbench.dashboard.trend import Trend
 from mlbench.records import ConditionKey, Estimate, Study
 from mlbench.reporting import distributions, text
 from mlbench.reporting import drawing as draw
+from mlbench.reporting.figures import named
 from mlbench.reporting.labels import Box, Mark, place
 
 KINDS = {"cumulative": "cumulative", "spread": "spread"}
@@ -194,19 +195,9 @@ def _label(
         found, names, place(marks, sizes, Box(0, 0, width, height), stairs), strict=True
     ):
         x, y = scales[0][0].scale * one.x.value, scales[1][0].scale * one.y.value
-        figure.add_annotation(
-            x=math.log10(x) if scales[0][1] else x,  # annotations on a log axis take the exponent
-            y=math.log10(y) if scales[1][1] else y,
-            ax=right,
-            ay=below,
-            text=f"<b>{html.escape(name)}</b>" if one.beaten_by is None else html.escape(name),
-            font={"size": 12},
-            showarrow=True,
-            arrowhead=0,
-            arrowwidth=1,
-            standoff=9,
-            arrowcolor=colours[one.name],
-        )
+        # annotations on a log axis take the exponent
+        where = (math.log10(x) if scales[0][1] else x, math.log10(y) if scales[1][1] else y)
+        named(figure, name, where, (right, below), colours[one.name], bold=one.beaten_by is None)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

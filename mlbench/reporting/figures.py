@@ -120,20 +120,28 @@ def _label(
     ]
     offsets = place(marks, sizes, Box(0, 0, width, height), stairs)
     for point, name, (right, below) in zip(points, names, offsets, strict=True):
-        escaped = html.escape(name)
-        figure.add_annotation(
-            x=math.log10(point.latency.value),  # annotations on a log axis take the exponent
-            y=scale * point.quality.value,
-            ax=right,
-            ay=below,
-            text=f"<b>{escaped}</b>" if point.beaten_by is None else escaped,
-            font={"size": 12},
-            showarrow=True,
-            arrowhead=0,
-            arrowwidth=1,
-            standoff=9,
-            arrowcolor=colours[point.name],
-        )
+        where = (math.log10(point.latency.value), scale * point.quality.value)  # on a log axis it is the exponent
+        named(figure, name, where, (right, below), colours[point.name], bold=point.beaten_by is None)
+
+
+def named(
+    figure: go.Figure, name: str, place: tuple[float, float], offset: tuple[float, float], colour: str, *, bold: bool
+) -> None:
+    """Write a name beside its point, with a line to it; bold is on the front."""
+    text = html.escape(name)
+    figure.add_annotation(
+        x=place[0],
+        y=place[1],
+        ax=offset[0],
+        ay=offset[1],
+        text=f"<b>{text}</b>" if bold else text,
+        font={"size": 12},
+        showarrow=True,
+        arrowhead=0,
+        arrowwidth=1,
+        standoff=9,
+        arrowcolor=colour,
+    )
 
 
 def speedups(study: Study) -> go.Figure:
