@@ -27,7 +27,7 @@ from pathlib import Path
 
 import efficientnet_lite0
 import psutil
-from shared import finish, machine, table
+from shared import finish, interval, machine, table
 
 from mlbench.compose import compose
 from mlbench.progress import Progress
@@ -355,20 +355,12 @@ WORKLOADS = {
 
 def times(estimate: Estimate | None) -> str:
     """A speed-up with its interval."""
-    if estimate is None:
-        return "-"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.2f} x (no interval)"
-    return f"{estimate.value:.2f} x ({estimate.low:.2f} to {estimate.high:.2f})"
+    return interval(estimate, "{:.2f}".format, " x")
 
 
 def points(estimate: Estimate | None) -> str:
     """A difference of shares, in points, with its interval."""
-    if estimate is None:
-        return "-"
-    if estimate.low is None or estimate.high is None:
-        return f"{100 * estimate.value:+.2f}"
-    return f"{100 * estimate.value:+.2f} ({100 * estimate.low:+.2f} to {100 * estimate.high:+.2f})"
+    return interval(estimate, lambda share: f"{100 * share:+.2f}")
 
 
 def row(arm: ArmResult) -> tuple[str, ...]:

@@ -75,13 +75,19 @@ def against(turns: Sequence[Turn], reference: str, arm: str, margin: float) -> V
     return statistics.compare(log_ratios(turns, reference, arm), metric="p50", margin=margin, cpu_log_ratios=cpu)
 
 
-def ratio(estimate: Estimate | None) -> str:
-    """A ratio with its interval."""
+def interval(estimate: Estimate | None, show: Callable[[float], str], unit: str = "") -> str:
+    """An estimate with its interval, each number as ``show`` writes it."""
     if estimate is None:
         return "-"
+    value = f"{show(estimate.value)}{unit}"
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.4f} (one trial: no interval)"
-    return f"{estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f})"
+        return f"{value} (one trial: no interval)"
+    return f"{value} ({show(estimate.low)} to {show(estimate.high)})"
+
+
+def ratio(estimate: Estimate | None) -> str:
+    """A ratio with its interval."""
+    return interval(estimate, "{:.4f}".format)
 
 
 def within(verdict: Verdict) -> str:
