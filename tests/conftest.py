@@ -30,6 +30,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         os.environ[_TRACED] = tracing
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones begin first, so that no process is left with one of them when the others are done."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """End-to-end tests are not counted: what they run has tests of its own, and counting slows it by a third."""

@@ -26,7 +26,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 @pytest.fixture(scope="module")
 def finished(desk: Desk) -> subprocess.CompletedProcess[str]:
     """One study of four good arms and one that cannot be built."""
-    return desk.run("run", "name=whole", "protocol=quick", "variants=[onnx_int8_static]", TWIN, SLOW, BROKEN)
+    shorter = ("protocol=quick", "protocol.rounds=10", "protocol.warmup_seconds=0.2")
+    return desk.run("run", "name=whole", *shorter, "variants=[onnx_int8_static]", TWIN, SLOW, BROKEN)
 
 
 @pytest.fixture(scope="module")
