@@ -1,8 +1,6 @@
 """A disk that is really full: said clearly, what was written stays whole, and it goes on when there is room again."""
 
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +113,18 @@ def test_inputs_that_do_not_fit_are_said_before_anything_is_measured(
     assert list(disk.path.iterdir()) == []
 
 
+def full_after_the_first(disk: SmallDisk) -> Callable[[Journal, int, Measurement], None]:
+    """Keeps a trial, with a disk that fills up before the second one is written."""
+    keep = Journal.trial
+
+    def trial(self: Journal, number: int, part: Measurement) -> None:
+        if number:
+            disk.fill()
+        keep(self, number, part)
+
+    return trial
+
+
 @pytest.mark.e2e
 def test_a_study_whose_disk_is_full_keeps_what_it_has_and_goes_on_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -127,10 +137,9 @@ def test_a_study_whose_disk_is_full_keeps_what_it_has_and_goes_on_later(
         monkeypatch.setenv("MLBENCH_CACHE_DIR", str(folder / "cache"))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         share_artifacts(folder / "cache")
-        watch = threading.Thread(target=_fill_after_first_trial, args=(disk, folder / "cache" / "studies"))
-        watch.start()
-        assert cli.main(["run", "name=full", *TINY, "tracking.attempts=1"]) == 1
-        watch.join()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Journal, "trial", full_after_the_first(disk))
+            assert cli.main(["run", "name=full", *TINY, "tracking.attempts=1"]) == 1
         out, err = capfd.readouterr()
         assert "Decision:" in out
         assert "cannot be written: No space left on device" in err
@@ -145,10 +154,3 @@ def test_a_study_whose_disk_is_full_keeps_what_it_has_and_goes_on_later(
         assert loaded.study.status == "finished"
         assert len(load_measurement(tracker, loaded).turns) == 3 * 2 * 2
         monkeypatch.chdir(tmp_path)
-
-
-def _fill_after_first_trial(disk: SmallDisk, studies: Path) -> None:
-    until = time.monotonic() + 120
-    while not list(studies.glob("*/trial-0000")) and time.monotonic() < until:
-        time.sleep(0.001)
-    disk.fill()
