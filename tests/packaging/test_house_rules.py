@@ -63,3 +63,11 @@ def test_a_violation_is_refused(copy: Path, contract: str, module: str, line: st
         assert "Contracts: 0 kept, 1 broken." in done.stdout
     else:
         assert Path(module).stem in done.stdout
+
+
+def test_what_needs_a_quiet_machine_is_where_make_test_looks_for_it() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "pytest -m quiet tests/docs tests/e2e;" in makefile
+    marked = [path for path in ROOT.glob("tests/**/*.py") if "mark.quiet" in path.read_text(encoding="utf-8")]
+    folders = {path.relative_to(ROOT / "tests").parts[0] for path in marked if path != Path(__file__).resolve()}
+    assert folders == {"docs", "e2e"}
