@@ -64,3 +64,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLBENCH_CACHE_DIR", os.environ.get("MLBENCH_TEST_CACHE", str(base / "cache")))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_store_is_left_to_the_next() -> Iterator[None]:
+    """MLflow keeps the last store that was asked for, and would take it before ``MLFLOW_TRACKING_URI``."""
+    yield
+    if mlflow := sys.modules.get("mlflow"):
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)

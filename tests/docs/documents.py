@@ -91,7 +91,7 @@ class Desk:
         foreign = ("COV_CORE", "COVERAGE", "MLFLOW_", "PYTHONPATH")
         return {
             **{key: value for key, value in os.environ.items() if not key.startswith(foreign)},
-            "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
+            "PATH": os.pathsep.join((str(self.folder / ".bin"), str(Path(sys.executable).parent), os.environ["PATH"])),
             "MLBENCH_CACHE_DIR": str(self.cache),
             "MLFLOW_DISABLE_TELEMETRY": "true",
             # the copy runs, and what a block installs goes beside it, built with what is installed here
@@ -139,4 +139,11 @@ def desk(folder: Path, cache: Path, trials: int) -> Desk:
     shorter = {"trials": trials, "rounds": 4, "warmup_calls": 5, "warmup_seconds": 0.1}
     for path in (folder / "conf" / "protocol").glob("*.yaml"):
         path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text(encoding="utf-8")) | shorter), encoding="utf-8")
+    # the copy runs, with the protocols above, also where a block sets PYTHONPATH to something of its own
+    command = folder / ".bin" / "mlbench"
+    command.parent.mkdir()
+    command.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{folder}:$PYTHONPATH" exec "{sys.executable}" -m mlbench "$@"\n', encoding="utf-8"
+    )
+    command.chmod(0o755)
     return Desk(folder, cache)
