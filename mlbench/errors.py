@@ -75,3 +75,7 @@ class WorkerGoneError(WorkerError):
 
 class TrackingError(MlbenchError):
     """MLflow could not be reached, or refused what was sent."""
+
+
+class NotAllowedError(TrackingError):
+    """MLflow knows who is asking, and does not allow it."""

@@ -1,7 +1,12 @@
-"""What MLflow starts (``mlflow server --app-name mlbench``): its own application, with our pages in it."""
+"""What MLflow starts (``mlflow server --app-name mlbench``): its own application, with our pages in it.
+
+MLflow imports this module once before it starts the processes of its server, and again in each of them. So what keeps
+the server from checking rights, where that was asked for, is said here: once, instead of by process after process.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,8 +22,7 @@ def create_app() -> Any:
     from mlbench.tracking.plugins import server_app
 
     def make_view(root: str) -> Any:
-        tracker = server_app.server_tracker()
-        return flask_view(Site(lambda: tracker, server_app.closed), root)
+        return flask_view(Site(server_app.server_tracker(), server_app.closed), root)
 
     return server_app.application(make_view)
 
@@ -54,5 +58,10 @@ def flask_view(site: Site, root: str) -> Any:
 
     return view
 
+
+if "MLBENCH_SERVER_AUTH" in os.environ:
+    from mlbench.tracking.plugins.rights import prepare
+
+    prepare()
 
 __all__ = ["create_app", "flask_view"]

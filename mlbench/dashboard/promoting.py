@@ -10,7 +10,7 @@ from mlbench.dashboard.guard import FIELD, cookie, require_own, token_of
 from mlbench.dashboard.studies import mlflow_address
 from mlbench.dashboard.templating import render
 from mlbench.dashboard.web import Answer, Request, moved, page
-from mlbench.errors import InputError
+from mlbench.errors import InputError, NotAllowedError
 from mlbench.records import ArmResult
 from mlbench.reporting import page as tables
 from mlbench.reporting.colours import arm_colours
@@ -64,6 +64,8 @@ def promoted(request: Request, tracker: Tracker, run_id: str) -> Answer:
         promote(tracker, run_id, registry_of(loaded.study))
     except (PromotionRefusedError, InputError) as error:
         return _shown(request, loaded, Plan(None, str(error)), status=409)
+    except NotAllowedError as error:
+        return _shown(request, loaded, Plan(None, str(error)), status=403)
     return moved(f"{request.root}/studies/{loaded.run_id}/promote?done=1")
 
 

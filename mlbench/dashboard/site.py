@@ -11,7 +11,7 @@ from mlbench.dashboard import comparing, models, promoting, studies
 from mlbench.dashboard.guard import NotMeantError
 from mlbench.dashboard.templating import render, static
 from mlbench.dashboard.web import Answer, Request, data, page
-from mlbench.errors import InputError, MlbenchError, TrackingError
+from mlbench.errors import InputError, MlbenchError, NotAllowedError, TrackingError
 from mlbench.records import RecordError
 from mlbench.tracking import Tracker
 
@@ -37,6 +37,7 @@ _STATUS: tuple[tuple[type[MlbenchError], int, str], ...] = (
     (NotMeantError, 403, "Refused"),
     (InputError, 404, "Not found"),
     (RecordError, 422, "This cannot be read"),
+    (NotAllowedError, 403, "Not allowed"),
     (TrackingError, 502, "MLflow did not answer as expected"),
 )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from mlbench.errors import MlbenchError, TrackingError
+from mlbench.errors import MlbenchError, NotAllowedError, TrackingError
 from mlbench.masking import redact
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def doing(what: str) -> Iterator[None]:
         what: What is being done, as in "could not <what>".
 
     Raises:
-        TrackingError: Anything failed inside that is not an error of mlbench already.
+        NotAllowedError: MLflow does not allow it to whoever is asking.
+        TrackingError: Anything else failed inside that is not an error of mlbench already.
     """
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
@@ -41,7 +42,16 @@ def doing(what: str) -> Iterator[None]:
     except MlbenchError:
         raise
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+        if isinstance(error, MlflowException) and is_forbidden(error):
+            raise NotAllowedError(f"MLflow: you have no right to {what}") from error
         raise TrackingError(f"MLflow: could not {what}: {first_line(error)}") from error
+
+
+def is_forbidden(error: MlflowException) -> bool:
+    """Whether MLflow answered that whoever is asking may not do that."""
+    from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, ErrorCode
+
+    return bool(error.error_code == ErrorCode.Name(PERMISSION_DENIED))
 
 
 def is_absent(error: MlflowException) -> bool:

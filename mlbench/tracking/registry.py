@@ -8,19 +8,21 @@ the alias is read again right before it is written, for moves that are not by ml
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import mlflow
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from mlbench.config import RegistryConfig
 from mlbench.errors import ExitCode, InputError, TrackingError
 from mlbench.records import ArmResult, Study
 from mlbench.tracking import describe, names
-from mlbench.tracking.calls import doing
+from mlbench.tracking.calls import doing, is_forbidden
 from mlbench.tracking.champion import Champion, alias_version, moved_since
 from mlbench.tracking.claims import claimed
 from mlbench.tracking.content import verdict
@@ -275,9 +277,26 @@ def _registered(tracker: Tracker, name: str, model_id: str) -> int | None:
 
 
 def _register(tracker: Tracker, name: str, model_id: str, tags: dict[str, str]) -> int:
-    mlflow.set_tracking_uri(tracker.location.uri)
+    client = tracker.client
     with captured():  # MLflow prints what it did
-        return int(mlflow.register_model(f"models:/{model_id}", name, tags=tags).version)
+        version = int(client.create_model_version(name, f"models:/{model_id}", tags=tags, model_id=model_id).version)
+        _note_at_model(tracker, model_id, name, version)
+    return version
+
+
+def _note_at_model(tracker: Tracker, model_id: str, name: str, version: int) -> None:
+    """Tell the logged model that it is registered, as MLflow's own ``register_model`` does, for MLflow's page of it.
+
+    Who may write to the registered model may not write to the experiment: then the note is left out, since everything
+    else says the same.
+    """
+    try:
+        known = json.loads(tracker.client.get_logged_model(model_id).tags.get(MLFLOW_MODEL_VERSIONS, "[]"))
+        noted = json.dumps([*known, {"name": name, "version": version}])
+        tracker.client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: noted})
+    except MlflowException as error:
+        if not is_forbidden(error):
+            raise
 
 
 def _keep_before(tracker: Tracker, name: str, kept: str, version: int) -> None:

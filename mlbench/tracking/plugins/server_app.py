@@ -2,7 +2,7 @@
 
 What is used of MLflow here beyond its public API (the Flask application, three environment variables, addresses of
 ``mlflow-artifacts``) is looked up when the server starts; a version that has it no more serves its own pages without
-ours, and a warning says so.
+ours, and a warning says so. A server that was asked to check who may do what does so, or does not start.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import FileInfo
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -21,13 +20,16 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from mlbench.errors import TrackingError
 from mlbench.tracking.client import Tracker
+from mlbench.tracking.plugins import rights
 from mlbench.tracking.uris import Location
 
 _logger = logging.getLogger(__name__)
 
 ROOT = "/mlbench"
 _PROXIED = "/api/2.0/mlflow-artifacts/artifacts/"
-_HARMLESS = ("mlflow.server.security", "mlflow.server.workspace_helpers", "flask_cors", "prometheus_flask_exporter")
+_HARMLESS = (
+    "mlflow.server.security", "mlflow.server.workspace_helpers", "flask_cors", "flask_wtf", "prometheus_flask_exporter",
+)  # fmt: skip
 """Modules whose hooks before a request decide nothing about who is asking."""
 _WORKSPACES = "MLFLOW_ENABLE_WORKSPACES"
 
@@ -39,16 +41,24 @@ def application(make_view: Callable[[str], Callable[..., Any]]) -> Any:
 
     Args:
         make_view: Makes a Flask view from the address of the pages' root; it answers everything below, GET and POST.
+
+    Raises:
+        InputError: Checks of rights that were asked for (:mod:`mlbench.tracking.plugins.rights`) cannot be had.
     """
     from mlflow.server import app
 
+    protect, root = rights.protection(), ROOT
     try:
-        root = _prefix() + ROOT
+        from mlbench.tracking.plugins.caller import prefix
+
+        root = prefix() + ROOT
         view = make_view(root)
         for rule, name in ((root, "mlbench"), (f"{root}/", "mlbench_root"), (f"{root}/<path:rest>", "mlbench_pages")):
             app.add_url_rule(rule, name, view, methods=["GET", "POST"])
     except (ImportError, AttributeError, AssertionError, TypeError, TrackingError) as error:
         _logger.warning("the pages of mlbench cannot be part of this MLflow server, so they are left out: %s", error)
+    if protect is not None:
+        return protect(app, root)
     if os.environ.get("_MLFLOW_SGI_NAME") != "uvicorn":
         return app  # gunicorn and waitress serve Flask as it is
     from mlflow.server.fastapi_app import create_fastapi_app
@@ -56,43 +66,39 @@ def application(make_view: Callable[[str], Callable[..., Any]]) -> Any:
     return create_fastapi_app(app)
 
 
-def _prefix() -> str:
-    """What the server puts before all its addresses (``--static-prefix``), without a slash at the end."""
-    from mlflow.server.handlers import STATIC_PREFIX_ENV_VAR
+def server_tracker() -> Callable[[], Tracker]:
+    """The store of this server, for the request that is being answered.
 
-    return os.environ.get(STATIC_PREFIX_ENV_VAR, "").rstrip("/")
-
-
-def server_tracker() -> Tracker:
-    """The store of this server, asked directly. Runs are found by their id, so no experiment is named.
+    It is asked directly where everybody may do everything, and through the REST API with the rights of whoever asks
+    where MLflow's basic-auth checks them. Runs are found by their id, so no experiment is named.
 
     Raises:
         TrackingError: This process is no MLflow server.
     """
     from mlflow.server.constants import BACKEND_STORE_URI_ENV_VAR, REGISTRY_STORE_URI_ENV_VAR
 
+    from mlbench.tracking.plugins.caller import caller_client
+
     uri = os.environ.get(BACKEND_STORE_URI_ENV_VAR)
     if not uri:
         raise TrackingError("this process serves no MLflow store: start it with 'mlflow server --app-name mlbench'")
     registry = os.environ.get(REGISTRY_STORE_URI_ENV_VAR) or uri
-    mlflow.set_tracking_uri(uri)  # as the server itself does, only not as late: a registration goes by them
-    mlflow.set_registry_uri(registry)
-    client = _ServerClient(uri, registry)
-    return Tracker(client, Location(uri, "this server"), "", "")
+    location = Location(uri, "this server")
+    direct = Tracker(_ServerClient(uri, registry), location, "", "")
+    callers = Tracker(caller_client(), location, "", "")
+    return lambda: callers if _asking() else direct
 
 
 def closed() -> str:
-    """Why the pages are not shown, in one sentence; empty where everybody may do everything anyway.
+    """Why the pages are not shown, in one sentence; empty where they are.
 
-    MLflow's REST API asks nobody who they are unless a hook does (its basic-auth, or another). Such a hook decides by
-    the addresses that it knows, and ours are not among them: what it would allow cannot be told, so nothing is shown.
+    MLflow's REST API asks nobody who they are unless a hook does. With its basic-auth the pages go through that API as
+    whoever asks; what any other hook goes by cannot be told, and so nothing is shown.
     """
-    from mlflow.server import app
-
-    asking = [_named(hook) for hook in _hooks(app.before_request_funcs) if not _harmless(hook)]
-    if asking:
+    unknown = [module for module in _asking() if not module.startswith(rights.MODULE)]
+    if unknown:
         return (
-            f"This server checks who may do what ({', '.join(asking)}), and the pages of mlbench cannot tell what it "
+            f"This server checks who may do what ({', '.join(unknown)}), and the pages of mlbench cannot tell what it "
             "would allow you, so they show and change nothing. The commands mlbench show, compare and promote go "
             "through its REST API, with your rights."
         )
@@ -104,15 +110,18 @@ def closed() -> str:
     return ""
 
 
+def _asking() -> list[str]:
+    """The modules whose hooks before a request decide by who is asking."""
+    from mlflow.server import app
+
+    return [_module(hook) for hook in _hooks(app.before_request_funcs) if not _module(hook).startswith(_HARMLESS)]
+
+
 def _hooks(by_blueprint: dict[Any, list[Any]]) -> Iterable[Any]:
     return by_blueprint.get(None, [])
 
 
-def _harmless(hook: Any) -> bool:
-    return str(getattr(hook, "__module__", "")).startswith(_HARMLESS)
-
-
-def _named(hook: Any) -> str:
+def _module(hook: Any) -> str:
     return str(getattr(hook, "__module__", type(hook).__name__))
 
 
