@@ -41,8 +41,8 @@ def colours(study: Study) -> dict[str, str]:
 
 
 def name(raw: str) -> str:
-    """A name as plotly must get it: plotly reads markup in every text."""
-    return html.escape(text.plain(raw))
+    """A name as plotly must get it: plotly reads markup in every text, but no ``&quot;``."""
+    return html.escape(text.plain(raw), quote=False)
 
 
 def short(raw: str) -> str:
@@ -53,7 +53,7 @@ def short(raw: str) -> str:
 
 def row_name(raw: str) -> str:
     """A name that fits beside an axis, escaped."""
-    return html.escape(short(raw))
+    return html.escape(short(raw), quote=False)
 
 
 def present(study: Study, samples: Samples) -> list[str]:

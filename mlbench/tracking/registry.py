@@ -267,7 +267,7 @@ def _carried_out(tracker: Tracker, plan: Promotion) -> Promotion:
 
 
 def _moment() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")  # two moves within one second have an order, too
 
 
 def _registered(tracker: Tracker, name: str, model_id: str) -> int | None:

@@ -168,4 +168,5 @@ def test_a_range_has_room_even_for_one_value() -> None:
 
 
 def test_long_names_are_shortened_beside_an_axis() -> None:
+    assert drawing.row_name('a "b" <c>') == drawing.name('a "b" <c>') == 'a "b" &lt;c&gt;'  # plotly knows no &quot;
     assert drawing.short("x" * 60) == "x" * 18 + ".." + "x" * 10

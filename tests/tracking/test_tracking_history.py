@@ -23,9 +23,8 @@ def test_versions_and_moves_of_the_champion(three):
     assert oldest.aliases == ("champion",)
     assert oldest.evidence["p50_ms"] == "1 (0.98 to 1.02) ms"
     moves = [(move.what, move.version, move.before) for move in history.moves]
-    assert set(moves) == {("rolled back", 1, 2), ("promoted", 2, 1), ("promoted", 1, None)}
-    assert [move.moment for move in history.moves] == sorted((move.moment for move in history.moves), reverse=True)
-    assert {version.number for version in history.champions} == {1, 2}
+    assert moves == [("rolled back", 1, 2), ("promoted", 2, 1), ("promoted", 1, None)]  # all within a second
+    assert [version.number for version in history.champions] == [1, 2]
     (model,), following = registered_models(tracker)
     assert (model.name, model.aliases, following) == ("mlbench-tiny", {"champion": 1}, "")
 
