@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install bench test check clean
+.PHONY: help install bench test check style types rules clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -34,10 +34,13 @@ else
 	$(BIN)/python -m pytest $(ARGS)
 endif
 
-check: $(STAMP) ## format, lint, types, house rules
+check: style types rules ## format, lint, types, house rules
+style: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+types: $(STAMP)
 	$(BIN)/mypy
+rules: $(STAMP)
 	$(BIN)/lint-imports --no-logo
 
 clean: ## removes the environment and everything that was generated, but no study: mlflow.db and mlruns stay

@@ -37,8 +37,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """End-to-end tests are not counted: what they run has tests of its own, and counting slows it by a third."""
-    counting = coverage.Coverage.current() if item.get_closest_marker("e2e") else None
+    """What runs the lines of other tests once more, often many times, is not counted: counting takes as long again."""
+    again = any(item.get_closest_marker(name) for name in ("e2e", "repeats", "hypothesis"))
+    counting = coverage.Coverage.current() if again else None
     if counting is None:
         return (yield)
     counting.stop()

@@ -180,6 +180,7 @@ def true_f1(error: float) -> float:
     return float(np.mean(2 * hits / (confusion.sum(axis=0) + confusion.sum(axis=1))))
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("error", [0.10, 0.01])
 def test_intervals_of_macro_f1_hold_about_as_often_as_stated(error: float) -> None:
     """200 seeded test sets with a rare class, standard error 1.5 points. The arms are equally good: true delta 0."""

@@ -70,6 +70,7 @@ def test_the_page_is_whole_and_small_enough(source: str, page: Page) -> None:
     assert source.count(get_plotlyjs()) == 1
 
 
+@pytest.mark.repeats
 def test_the_largest_study_still_makes_a_small_page() -> None:
     study, samples, turns = make_large()
     page = render_html(study, samples, turns, dict.fromkeys(range(30), LOUD))

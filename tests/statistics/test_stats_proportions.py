@@ -141,6 +141,7 @@ def wald_bounds(b: int, c: int, n: int) -> tuple[float, float]:
     return difference - half, difference + half
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize(
     ("n", "p12", "p21", "least"),
     [

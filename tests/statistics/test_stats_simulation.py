@@ -14,6 +14,8 @@ from noise_model import FloatArray, simulate, simulate_tails
 from mlbench.records import Verdict
 from mlbench.statistics import compare, holm, paired_log_ratios
 
+pytestmark = pytest.mark.repeats
+
 STUDIES = 1000
 MARGIN = 0.03
 FEWEST, MOST = 33, 69

@@ -71,6 +71,7 @@ WRITES = (
 )
 
 
+@pytest.mark.repeats
 def test_answers_that_are_lost_change_nothing_in_the_end(tracker, artifacts, monkeypatch):
     """Every kind of request is once carried out without an answer, and once not carried out at all."""
     conclusion, measured = concluded(artifacts), make_measurement()

@@ -17,7 +17,7 @@ from mlbench.variants.build import build, check
 from mlbench.variants.store import Store
 from mlbench.workloads import Workload
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+pytestmark = [pytest.mark.repeats, pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")]
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "conf" / "variants").glob("*.yaml"))
 # these take long; test_compile_torch.py, test_quantize_torchao.py and test_prune_iterative.py have their steps
