@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from mlbench.config import RegistryConfig
 from mlbench.tracking import names
-from mlbench.tracking.calls import doing, is_absent
+from mlbench.tracking.calls import doing, is_absent, is_forbidden
 
 if TYPE_CHECKING:
     from mlbench.tracking.client import Tracker
@@ -63,9 +63,18 @@ def alias_version(tracker: Tracker, name: str, alias: str) -> int | None:
     try:
         return int(tracker.client.get_model_version_by_alias(name, alias).version)
     except MlflowException as error:
-        if is_absent(error):
+        if is_absent(error) or (is_forbidden(error) and _is_missing(tracker, name)):
             return None
         raise
+
+
+def _is_missing(tracker: Tracker, name: str) -> bool:
+    """Whether there is no such model: MLflow's basic-auth refuses to tell the aliases of one, but tells this."""
+    try:
+        tracker.client.get_registered_model(name)
+    except MlflowException as error:
+        return is_absent(error)
+    return False
 
 
 def moved_since(tracker: Tracker, tags: Mapping[str, str], now: Champion) -> str:

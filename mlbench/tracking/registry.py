@@ -279,12 +279,12 @@ def _registered(tracker: Tracker, name: str, model_id: str) -> int | None:
 def _register(tracker: Tracker, name: str, model_id: str, tags: dict[str, str]) -> int:
     client = tracker.client
     with captured():  # MLflow prints what it did
-        version = int(client.create_model_version(name, f"models:/{model_id}", tags=tags, model_id=model_id).version)
-        _note_at_model(tracker, model_id, name, version)
-    return version
+        made = client.create_model_version(name, f"models:/{model_id}", tags=tags, model_id=model_id)
+        _note_at_model(tracker, model_id, made)
+    return int(made.version)
 
 
-def _note_at_model(tracker: Tracker, model_id: str, name: str, version: int) -> None:
+def _note_at_model(tracker: Tracker, model_id: str, made: ModelVersion) -> None:
     """Tell the logged model that it is registered, as MLflow's own ``register_model`` does, for MLflow's page of it.
 
     Who may write to the registered model may not write to the experiment: then the note is left out, since everything
@@ -292,7 +292,7 @@ def _note_at_model(tracker: Tracker, model_id: str, name: str, version: int) -> 
     """
     try:
         known = json.loads(tracker.client.get_logged_model(model_id).tags.get(MLFLOW_MODEL_VERSIONS, "[]"))
-        noted = json.dumps([*known, {"name": name, "version": version}])
+        noted = json.dumps([*known, {"name": made.name, "version": made.version}])
         tracker.client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: noted})
     except MlflowException as error:
         if not is_forbidden(error):

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import webbrowser
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
@@ -90,6 +91,9 @@ def _has_pages() -> bool:
 def _answers(address: str) -> bool:
     """Whether a tracking server has our pages."""
     asked = Request(address, method="HEAD")  # noqa: S310 - the tracking server, http or https
+    user, password = (os.environ.get(f"MLFLOW_TRACKING_{what}") for what in ("USERNAME", "PASSWORD"))
+    if user and password:  # whom its REST API is asked by, too
+        asked.add_unredirected_header("Authorization", f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}")
     try:
         with urlopen(asked, timeout=_ANSWER_SECONDS):  # noqa: S310 - the same
             return True

@@ -1,13 +1,16 @@
+import json
 from dataclasses import replace
 
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from promoting import aliases, promote_at_once, record
 from tiny_nets import images
 from tiny_study import EXAMPLE, REPORTS, arms_of, make_measurement, make_study, onnx_weights
 
 from mlbench.config import RegistryConfig
-from mlbench.errors import ExitCode, InputError, TrackingError
+from mlbench.errors import ExitCode, InputError, NotAllowedError, TrackingError
 from mlbench.records import Noise
 from mlbench.tracking import Champion, PromotionRefusedError, find_champion, load_study, promote, publish, rollback
 from mlbench.tracking.champion import alias_version
@@ -349,3 +352,49 @@ def test_a_store_that_fails_is_not_an_absent_alias(tracker, monkeypatch):
     monkeypatch.setattr(type(tracker.client), "get_model_version_by_alias", broken)
     with pytest.raises(mlflow.exceptions.MlflowException, match="locked"):
         alias_version(tracker, "m", "champion")
+
+
+class TestAliasesThatAreNotTold:
+    """MLflow's basic-auth refuses to tell an alias also where there is no such model."""
+
+    @pytest.fixture
+    def refused(self, tracker, monkeypatch):
+        def refuse(*_args):
+            raise MlflowException("Permission denied", PERMISSION_DENIED)
+
+        monkeypatch.setattr(tracker.client, "get_model_version_by_alias", refuse)
+        return refuse
+
+    def test_there_is_no_such_model(self, tracker, refused):
+        assert alias_version(tracker, "m", "champion") is None
+
+    def test_there_is_one(self, tracker, refused):
+        tracker.client.create_registered_model("m")
+        with pytest.raises(NotAllowedError, match="you have no right to look for the champion of 'm'"):
+            find_champion(tracker, RegistryConfig(model_name="m"), "tiny")
+
+    def test_there_may_be_one(self, tracker, refused, monkeypatch):
+        monkeypatch.setattr(tracker.client, "get_registered_model", refused)
+        with pytest.raises(MlflowException, match="Permission denied"):
+            alias_version(tracker, "m", "champion")
+
+
+def test_the_note_at_the_logged_model_is_left_out_where_it_may_not_be_written(published, monkeypatch):
+    tracker, run_id = published
+
+    def refuse(*_args):
+        raise MlflowException("Permission denied", PERMISSION_DENIED)
+
+    model_id = promote(tracker, run_id, CONFIG, dry_run=True).model_id
+    monkeypatch.setattr(tracker.client, "set_logged_model_tags", refuse)
+    assert promote(tracker, run_id, CONFIG).version == 1
+    assert "mlflow.modelVersions" not in tracker.client.get_logged_model(model_id).tags
+
+
+def test_the_logged_model_is_told_like_mlflow_tells_it(published):
+    tracker, run_id = published
+    model_id = promote(tracker, run_id, CONFIG).model_id
+    mlflow.register_model(f"models:/{model_id}", "by_hand")
+    noted = json.loads(tracker.client.get_logged_model(model_id).tags["mlflow.modelVersions"])
+    assert noted[0] == {**noted[1], "name": "mlbench-tiny"}
+    assert noted[1]["name"] == "by_hand"

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from urllib.request import urlopen
 
@@ -253,6 +254,15 @@ class TestWhichPage:
 
     def test_nobody_is_there(self):
         assert not server._answers(f"http://127.0.0.1:{free_port()}/mlbench/")
+
+    @pytest.mark.parametrize(("user", "sent"), [("me", "Basic bWU6c2VjcmV0"), ("", None)])
+    def test_a_server_that_asks_who_somebody_is_gets_what_mlflow_would_send(self, monkeypatch, user, sent):
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", user)
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+        asked = []
+        monkeypatch.setattr(server, "urlopen", lambda request, timeout: asked.append(request) or nullcontext())
+        assert server._answers("http://host/mlbench/")
+        assert asked[0].get_header("Authorization") == sent
 
     def test_a_checkout_that_was_not_installed(self, tracker, monkeypatch):
         asked = []
