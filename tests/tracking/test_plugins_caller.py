@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 import requests
+from flask import Flask, request
+from mlflow.exceptions import MlflowException
 
-pytest.importorskip("flask_wtf", reason="Flask-WTF is not installed: mlflow[auth]")
+from mlbench.tracking.plugins import caller
 
 ADMIN, PASSWORD = ("admin", "a-long-password"), "another-password"
 MODEL = "mlbench-tiny"
@@ -63,6 +65,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def protected(delivered, tmp_path_factory, served):
+    pytest.importorskip("flask_wtf", reason="Flask-WTF is not installed: mlflow[auth]")
     folder = tmp_path_factory.mktemp("protected")
     shutil.copyfile(delivered.path, folder / "mlflow.db")
     (folder / "auth.ini").write_text(SETTINGS.format(folder=folder))
@@ -107,3 +110,74 @@ def test_what_somebody_may_not_read_is_not_shown(protected):
     assert (listed.status_code, protected.run_id in listed.text) == (200, False), listed.text
     study = protected.get(f"studies/{protected.run_id}", hidden)
     assert (study.status_code, "you have no right to read the study" in study.text) == (403, True)
+
+
+class TestWithoutAServer:
+    """What is asked of MLflow's application, here one that knows one person and remembers what it was asked."""
+
+    @pytest.fixture
+    def seen(self, monkeypatch):
+        import mlflow.server
+
+        app, seen = Flask("mlflow.server"), []
+        monkeypatch.setattr(mlflow.server, "app", app)
+        monkeypatch.setenv("_MLFLOW_STATIC_PREFIX", "/pre")
+
+        @app.before_request
+        def decide():
+            seen.append((request.method, request.path, dict(request.args), dict(request.headers), request.get_data()))
+            return None if request.headers.get("Authorization") == "Basic me" else ("Permission denied", 403)
+
+        @app.get("/pre/api/2.0/mlflow/runs/get")
+        def get_run():
+            if request.args["run_id"] != "a":
+                return {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"}, 404
+            return {"run": {"info": {"run_id": "a", "status": "FINISHED"}, "data": {}}}
+
+        @app.post("/pre/api/2.0/mlflow/registered-models/create")
+        def create():
+            return {"registered_model": {"name": request.get_json()["name"]}}
+
+        app.add_url_rule("/pre/get-artifact", "artifact", lambda: b"\x00bytes")
+        listed = {"files": [{"path": "plan.json", "is_dir": False, "file_size": 3}]}
+        app.add_url_rule("/pre/api/2.0/mlflow/artifacts/list", "list", lambda: listed)
+        return seen
+
+    @staticmethod
+    def asked_by(who):
+        import mlflow.server
+
+        headers = {"Authorization": who, "Cookie": "session=1", "Origin": "http://host", "Content-Type": "text/plain"}
+        return mlflow.server.app.test_request_context("/mlbench/", "http://host:5000", headers=headers)
+
+    def test_calls_are_made_as_whoever_is_asking(self, seen, tmp_path):
+        client = caller.caller_client()
+        with self.asked_by("Basic me"):
+            assert client.get_run("a").info.status == "FINISHED"
+            assert client.create_registered_model("m").name == "m"
+            assert [info.path for info in client.list_artifacts("a", "some")] == ["plan.json"]
+            kept = client.download_artifacts("a", "b/plan.json", str(tmp_path))
+        assert (tmp_path / "b/plan.json").read_bytes() == b"\x00bytes"
+        assert kept == str(tmp_path / "b/plan.json")
+        run, model, files, file = seen
+        assert (run[:2], model[:2]) == (
+            ("GET", "/pre/api/2.0/mlflow/runs/get"),
+            ("POST", "/pre/api/2.0/mlflow/registered-models/create"),
+        )
+        assert b'"name"' in model[4]
+        assert (files[2], file[2]) == ({"run_id": "a", "path": "some"}, {"run_id": "a", "path": "b/plan.json"})
+        for *_, headers, _body in seen:
+            assert (headers["Authorization"], headers["Cookie"], headers["Host"]) == (
+                "Basic me",
+                "session=1",
+                "host:5000",
+            )
+            assert "Origin" not in headers
+
+    def test_refusals_are_those_of_mlflow(self, seen):
+        client = caller.caller_client()
+        with self.asked_by("Basic me"), pytest.raises(MlflowException, match="no such run") as missing:
+            client.get_run("b")
+        with self.asked_by("Basic other"), pytest.raises(MlflowException, match="403: Permission denied") as refused:
+            client.get_run("a")
+        assert (missing.value.error_code, refused.value.error_code) == ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED")

@@ -336,6 +336,20 @@ class TestRollback:
         assert (done.version, done.previous, done.registered) == (2, 1, False)
         assert aliases(promoted) == {"champion": 2, "previous": 1}
 
+    def test_who_may_not_take_the_alias_away_leaves_it_where_there_is_nothing_to_go_back_to(self, three, monkeypatch):
+        tracker, (first, second, _) = three
+        for run_id in (first, second):
+            promote(tracker, run_id, CONFIG)
+
+        def refuse(*_args):
+            raise MlflowException("Permission denied", PERMISSION_DENIED)
+
+        monkeypatch.setattr(tracker.client, "delete_registered_model_alias", refuse)
+        assert rollback(tracker, "mlbench-tiny").version == 1
+        assert aliases(tracker) == {"champion": 1, "previous": 1}
+        with pytest.raises(InputError, match="version 1 replaced no other version"):
+            rollback(tracker, "mlbench-tiny")
+
     def test_no_such_model(self, tracker):
         with pytest.raises(InputError, match="no registered model 'nothing' with the alias 'champion'"):
             rollback(tracker, "nothing")
