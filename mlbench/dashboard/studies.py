@@ -118,14 +118,16 @@ def study_page(request: Request, tracker: Tracker, run_id: str) -> Answer:
             table=tables.arms(study),
             judgements={name: reason for name, reason, _ in tables.judgements(study)},
             mlflow=mlflow_address(request, loaded),
+            report=mlflow_address(request, loaded, "report/report.html"),
         )
     )
 
 
-def mlflow_address(request: Request, loaded: LoadedStudy) -> str:
-    """MLflow's own page of the study's run."""
-    above = request.root.removesuffix("/mlbench")
-    return f"{above}/#/experiments/{quote(loaded.experiment_id)}/runs/{quote(loaded.run_id)}"
+def mlflow_address(request: Request, loaded: LoadedStudy, artifact: str = "") -> str:
+    """MLflow's own page of the study's run, or of an artifact of it, among the pages for models rather than agents."""
+    above, below = request.root.removesuffix("/mlbench"), f"/artifacts/{artifact}" if artifact else ""
+    run = f"#/experiments/{quote(loaded.experiment_id)}/runs/{quote(loaded.run_id)}"
+    return f"{above}/{run}{below}?workflowType=machine_learning"
 
 
 def chosen(request: Request, study: Study) -> Choice:

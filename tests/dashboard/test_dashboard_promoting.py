@@ -179,6 +179,9 @@ def test_a_name_that_only_a_run_resolves_is_refused(ask: Ask, store: Store, stud
 
 def test_a_study_that_ships_nothing(ask: Ask, store: Store, study: Study, registry: Registry) -> None:
     registry.refusal = PromotionRefusedError("the study promotes nothing: keep it", ExitCode.POLICY_NOT_MET)
-    held = dataclasses.replace(study, decision=dataclasses.replace(study.decision, outcome="hold", winner=None))
-    page = ask(f"/studies/{store.add(held)}/promote").body.decode()
+    decision = dataclasses.replace(study.decision, outcome="hold", winner=None, sentence="keep it")
+    address = f"/studies/{store.add(dataclasses.replace(study, decision=decision))}"
+    page = ask(f"{address}/promote").body.decode()
     assert "Nothing to promote" in page
+    assert page.count("keep it") == 1
+    assert b'class="button"' not in ask(address).body  # which invites to promote
