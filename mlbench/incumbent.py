@@ -18,7 +18,7 @@ from mlbench.variants.weights import counted
 from mlbench.workloads import Progress, Workload
 from mlbench.workloads.skeletons import FACTORY as SKELETONS
 
-_DATA = ("onnx", "openvino", "torch_module", "torch_tuned")
+_DATA = ("executorch", "onnx", "openvino", "torch_module", "torch_tuned")
 """Formats of which nothing runs when they are loaded, besides the workload's own factory."""
 _PROGRAMS = {
     "pt2": "an exported program with pickled parts",

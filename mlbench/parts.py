@@ -357,6 +357,14 @@ BUILTIN: tuple[Entry, ...] = (
         "openvino",
     ),
     _builtin(
+        "step",
+        "export_executorch",
+        "mlbench.variants.export_executorch:ExportExecutorch",
+        "an ExecuTorch program (.pte) on XNNPACK, in float32 or int8",
+        ("executorch", "torchao"),
+        "executorch",
+    ),
+    _builtin(
         "runtime",
         "torch",
         "mlbench.runtimes.torch_runtime:TorchRuntime",
@@ -380,6 +388,14 @@ BUILTIN: tuple[Entry, ...] = (
     ),
     _builtin(
         "runtime", "openvino", "mlbench.runtimes.openvino_runtime:OpenVino", "OpenVINO, CPU", ("openvino",), "openvino"
+    ),
+    _builtin(
+        "runtime",
+        "executorch",
+        "mlbench.runtimes.executorch_runtime:Executorch",
+        "ExecuTorch with XNNPACK, CPU",
+        ("executorch",),
+        "executorch",
     ),
     _builtin(
         "probe",

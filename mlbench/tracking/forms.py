@@ -280,7 +280,7 @@ _LEAN = {
     "sklearn": Form("sklearn", _save_sklearn, (*_NUMPY_ONLY, "scikit-learn")),
     "torchscript": Form("torchscript", _save_torchscript, (*_NUMPY_ONLY, "torch")),
 }
-_BESIDES = {"openvino": ("openvino",), "sklearn": ("scikit-learn",)}
+_BESIDES = {"executorch": ("executorch",), "openvino": ("openvino",), "sklearn": ("scikit-learn",)}
 _MLBENCH = Form("mlbench", _save_mlbench, (*_NUMPY_ONLY, "mlflow-mlbench", "torch", "onnxruntime"))
 
 

@@ -219,20 +219,31 @@ class AotInductor:
         return built
 
 
-def exported(module: nn.Module, artifact: Artifact, context: BuildContext) -> Any:
-    """The module as an exported program, traced on two training items, with the artifact's free axes free."""
+def exported(module: nn.Module, artifact: Artifact, context: BuildContext, max_batch: int | None = None) -> Any:
+    """The module as an exported program, traced on two training items, with the artifact's free axes free.
+
+    With ``max_batch`` they have bounds: so many items, and along other axes the size that they have in the data. It is
+    then traced on so many items: torch takes convolutions of few images for a case of their own, which has a bound
+    below what is asked for.
+    """
     import inspect
 
+    import numpy as np
     import torch
 
-    from mlbench.variants.closeness import first_rows
+    train = context.workload.data.train
+    rows = np.arange(max_batch or 2) % len(train)
+    example = tuple(torch.from_numpy(train.inputs[spec.name][rows]) for spec in artifact.inputs)
+    batch = torch.export.Dim("batch", max=max_batch)
 
-    rows = first_rows(context.workload.data.train.inputs, 2)
-    example = tuple(torch.from_numpy(rows[spec.name].copy()) for spec in artifact.inputs)
-    batch = torch.export.Dim("batch")
+    def free(axis: int, size: int) -> Any:
+        if axis == 0:
+            return batch
+        return torch.export.Dim.AUTO if max_batch is None else torch.export.Dim.AUTO(max=size)
+
     axes: tuple[Any, ...] = tuple(
-        {axis: batch if axis == 0 else torch.export.Dim.AUTO for axis, size in enumerate(spec.shape) if size is None}
-        for spec in artifact.inputs
+        {axis: free(axis, tensor.shape[axis]) for axis, size in enumerate(spec.shape) if size is None}
+        for spec, tensor in zip(artifact.inputs, example, strict=True)
     )
     parameters = inspect.signature(module.forward).parameters.values()
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):

@@ -66,7 +66,7 @@ class ExportOnnx(Step):
         module = load_module(artifact)
         path = out / FILE
         _export(module, artifact, context.workload.data.train, params, path)
-        lengths = _lengths(artifact, context.workload.data.validation)
+        lengths = lengths_to_check(artifact, context.workload.data.validation)
         outputs = outputs_of(path)
         difference = max(
             require_close(
@@ -74,7 +74,7 @@ class ExportOnnx(Step):
                 "exported",
                 outputs,
                 lambda inputs: call(module, inputs),
-                _cut(context.workload.data.validation, artifact, length),
+                cut(context.workload.data.validation, artifact, length),
                 params.tolerance,
             )
             for length in lengths or (0,)
@@ -96,7 +96,7 @@ def sequences(artifact: Artifact) -> tuple[str, ...]:
     return tuple(spec.name for spec in artifact.inputs if spec.shape[1:2] == (None,))
 
 
-def _lengths(artifact: Artifact, validation: Split) -> tuple[int, ...]:
+def lengths_to_check(artifact: Artifact, validation: Split) -> tuple[int, ...]:
     """Lengths to check: the data's own, half of it, and a short one; none where no axis is free."""
     free = sequences(artifact)
     if not free:
@@ -105,7 +105,7 @@ def _lengths(artifact: Artifact, validation: Split) -> tuple[int, ...]:
     return tuple(sorted({whole, max(2, whole // 2), min(whole, 5)}))
 
 
-def _cut(validation: Split, artifact: Artifact, length: int) -> Split:
+def cut(validation: Split, artifact: Artifact, length: int) -> Split:
     """The split with its sequences cut to a length; 0 is as it is."""
     if not length:
         return validation

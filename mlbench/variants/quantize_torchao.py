@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,6 +13,7 @@ from annotated_types import Ge
 from mlbench.errors import BuildError
 from mlbench.records import Artifact
 from mlbench.variants import BuildContext, Built, Step
+from mlbench.variants.quiet import quiet, words
 
 if TYPE_CHECKING:
     from torch import fx, nn
@@ -72,7 +71,7 @@ class QuantizeTorchao(Step):
         from mlbench.variants.compile_torch import exported
 
         module = load_module(artifact)
-        with _words(self.name):
+        with words(self.name, *_LOGGERS):
             from torchao.quantization import (
                 Int8DynamicActivationInt8WeightConfig,
                 Int8WeightOnlyConfig,
@@ -128,9 +127,9 @@ class QuantizePt2e:
 
         rows = stratified_rows(context.workload.data.train, params.calibration_rows)
         tensors = tuple(torch.from_numpy(rows[spec.name]) for spec in artifact.inputs)
-        with _words(self.name), torch.no_grad():
+        with words(self.name, *_LOGGERS), torch.no_grad():
             program = exported(load_module(artifact), artifact, context).module()
-            converted = _calibrate_and_convert(program, tensors)
+            converted = calibrate_and_convert(program, x86_quantizer(), tensors)
             every, quantized = _layers(converted.graph)
             if not quantized:
                 raise BuildError(self.name, "no layer was quantized; the graph has none that the quantizer knows")
@@ -151,21 +150,6 @@ class QuantizePt2e:
         return built
 
 
-@contextmanager
-def _words(step: str) -> Iterator[None]:
-    """Keep torchao off the terminal, and turn what it raises into the step's failure, in its words."""
-    from mlbench.variants.quiet import quiet
-
-    with quiet(*_LOGGERS):
-        try:
-            yield
-        except BuildError:
-            raise
-        except Exception as error:  # torchao and torch.export raise what they like
-            first = next(iter(str(error).strip().splitlines()), "")
-            raise BuildError(step, f"{type(error).__name__}: {first}") from error
-
-
 def _quantized_modules(module: nn.Module) -> dict[str, int]:
     """Layers whose weight is one of torchao's tensors, by class name."""
     counts = Counter(
@@ -176,12 +160,18 @@ def _quantized_modules(module: nn.Module) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _calibrate_and_convert(program: Any, tensors: tuple[Any, ...]) -> Any:
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+def x86_quantizer() -> Any:
+    """Torchao's quantizer for inductor on x86, in static int8."""
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
     quantizer = x86.X86InductorQuantizer()
-    quantizer.set_global(x86.get_default_x86_inductor_quantization_config())
+    return quantizer.set_global(x86.get_default_x86_inductor_quantization_config())
+
+
+def calibrate_and_convert(program: Any, quantizer: Any, tensors: tuple[Any, ...]) -> Any:
+    """The program with quantizers put in where ``quantizer`` wants them, their ranges found on the items given."""
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
     prepared = prepare_pt2e(program, quantizer)
     for start in range(0, len(tensors[0]), _CALIBRATION_BATCH):
         prepared(*(tensor[start : start + _CALIBRATION_BATCH] for tensor in tensors))
@@ -204,7 +194,6 @@ def _layers(graph: fx.Graph) -> tuple[dict[str, int], dict[str, int]]:
 
 def _evidence(artifact: Artifact, built: Built, context: BuildContext, out: Path) -> dict[str, float]:
     from mlbench.variants.evidence import against_source
-    from mlbench.variants.quiet import quiet
     from mlbench.variants.served import served
 
     with (

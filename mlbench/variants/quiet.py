@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Iterator
 from typing import IO, Any
 
+from mlbench.errors import BuildError
+
 
 class Captured:
     """Lines that a tool printed, logged or warned about, in order."""
@@ -87,3 +89,16 @@ def quiet(*loggers: str) -> Iterator[Captured]:
             for logger, handlers, propagate in before:
                 logger.handlers, logger.propagate = handlers, propagate
             captured.lines += [f"{item.category.__name__}: {item.message}" for item in caught]
+
+
+@contextlib.contextmanager
+def words(step: str, *loggers: str) -> Iterator[None]:
+    """Keep a tool off the terminal, and turn what it raises into the step's failure, in the tool's words."""
+    with quiet(*loggers):
+        try:
+            yield
+        except BuildError:
+            raise
+        except Exception as error:  # tools raise what they like
+            first = next(iter(str(error).strip().splitlines()), "")
+            raise BuildError(step, f"{type(error).__name__}: {first}") from error

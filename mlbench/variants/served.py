@@ -18,14 +18,17 @@ BATCH = 32
 
 
 @contextmanager
-def served(artifact: Artifact, built: Built | None, context: BuildContext, out: Path) -> Iterator[Outputs]:
-    """A function from inputs to every output, in batches of at most :data:`BATCH` items.
+def served(
+    artifact: Artifact, built: Built | None, context: BuildContext, out: Path, batch_size: int = BATCH
+) -> Iterator[Outputs]:
+    """A function from inputs to every output, in batches of at most ``batch_size`` items.
 
     Args:
         artifact: The step's input; with ``built`` None it is asked itself.
         built: What the step has made of it.
         context: Gives the number of threads.
         out: Where the step has built.
+        batch_size: Items of one call at most.
 
     Raises:
         WorkerError: The runtime cannot load it, in its words.
@@ -50,8 +53,10 @@ def served(artifact: Artifact, built: Built | None, context: BuildContext, out: 
         def answer(inputs: dict[str, Any]) -> tuple[Any, ...]:
             rows = len(next(iter(inputs.values())))
             parts = []
-            for start in range(0, rows, BATCH):
-                batch = {name: np.ascontiguousarray(array[start : start + BATCH]) for name, array in inputs.items()}
+            for start in range(0, rows, batch_size):
+                batch = {
+                    name: np.ascontiguousarray(array[start : start + batch_size]) for name, array in inputs.items()
+                }
                 parts.append(session.outputs(session.run(session.prepare(batch))))
             return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 

@@ -470,6 +470,7 @@ def test_outputs_are_described(artifacts):
 @pytest.mark.parametrize(
     ("kind", "meta", "beside"),
     [
+        ("executorch", {}, ["executorch"]),
         ("openvino", {}, ["openvino"]),
         ("pt2", {"torchao": True}, ["torchao"]),
         ("torch_tuned", {"torchao": True, "compile": {}}, ["torchao"]),
