@@ -1,10 +1,11 @@
 """Do the turns of mlbench's plan give the same ratio as long undisturbed runs? An experiment, not an argument.
 
-PyTorch against ONNX Runtime, the same network, at one and at two threads. Every trial measures the pair three times,
-each time with fresh processes and in random order:
+PyTorch against ONNX Runtime, the same network, at one and at two threads. Every trial has fresh processes, both loaded,
+and measures the pair three times with them, in random order. They are the same processes, since two of the same arm
+differ by more (at two threads by a tenth and more) than what is asked about here:
 
-- long runs: one arm alone, many calls without interruption, its process ended; then the other;
-- the plan: both loaded, turns of a few discarded and some timed calls in balanced random order, as a study does it;
+- long runs: one arm, many calls without interruption, while the other one sleeps; then the other;
+- the plan: turns of a few discarded and some timed calls in balanced random order, as a study does it;
 - strict alternation: one call of one arm, one call of the other, nothing discarded. It is known to mislead.
 
 Run it on a quiet machine from the checkout: ``python benchmarks/long_runs.py``. It prints a Markdown report, and
@@ -28,6 +29,8 @@ from mlbench.measurement.alone import disturbance
 from mlbench.measurement.coordinator import Coordinator
 from mlbench.measurement.cpus import usable_cpus
 from mlbench.measurement.plan import make_plan
+from mlbench.measurement.process import WorkerHandle, WorkerProcess
+from mlbench.measurement.settling import Settled
 from mlbench.records import Arm, Turn, Verdict
 
 LONG, PLAN, ALTERNATION = "long undisturbed runs", "turns of the plan", "strict 1:1 alternation"
@@ -35,6 +38,38 @@ MARGIN = 0.03  # what the default protocol calls equivalent
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 FloatArray = npt.NDArray[np.float64]
+
+
+class Lent:
+    """A worker that stays for the other ways of measuring: it imports and loads once, and is ended by its owner."""
+
+    def __init__(self, worker: WorkerHandle) -> None:
+        self.worker = worker
+        self.pid = worker.pid
+        self._asked = ""
+        self._answers: dict[str, Any] = {}
+
+    def post(self, command: str, **message: Any) -> None:
+        """Pass a command on, unless it was carried out for another way already."""
+        self._asked = command
+        if command not in self._answers:
+            self.worker.post(command, **message)
+
+    def answer(self, timeout: float) -> Any:
+        """The worker's answer, or that of then."""
+        if self._asked in self._answers:
+            return self._answers[self._asked]
+        answer = self.worker.answer(timeout)
+        if self._asked in ("import", "load"):
+            self._answers[self._asked] = answer
+        return answer
+
+    def settle(self) -> Settled:
+        """As the worker does."""
+        return self.worker.settle()
+
+    def stop(self) -> None:
+        """Not yet."""
 
 
 class Experiment:
@@ -56,15 +91,19 @@ class Experiment:
         self._random = np.random.default_rng(seed)
         self._cpus = usable_cpus()
         self._trial = 0
+        self._lent: dict[str, Lent] = {}
 
     def run(self, trials: int) -> dict[str, FloatArray]:
         """Log ratios of the second arm to the first by way of measuring, one per trial, shape (trials,)."""
         ways = {LONG: self._long, PLAN: self._turns, ALTERNATION: self._alternation}
         found: dict[str, list[float]] = {way: [] for way in ways}
         for self._trial in range(trials):
-            for number in self._random.permutation(len(ways)):
-                way = list(ways)[number]
-                found[way].append(ways[way]())
+            try:
+                for number in self._random.permutation(len(ways)):
+                    way = list(ways)[number]
+                    found[way].append(ways[way]())
+            finally:
+                self._end()
         return {way: np.array(values) for way, values in found.items()}
 
     def _turns(self) -> float:
@@ -91,15 +130,25 @@ class Experiment:
         first, second = (arm.name for arm in self._pair)
         return float(log_ratios(turns, first, second)[0])
 
+    def _launch(self, arm: Arm) -> WorkerHandle:
+        if arm.name not in self._lent:
+            self._lent[arm.name] = Lent(WorkerProcess(arm))
+        return self._lent[arm.name]
+
+    def _end(self) -> None:
+        for lent in self._lent.values():
+            lent.worker.stop()
+        self._lent.clear()
+
     def _measure(self, chosen: Sequence[Arm], protocol: ProtocolConfig) -> Sequence[Turn]:
-        """Fresh processes, on the processors of this trial."""
+        """The processes of this trial, on its processors."""
         names = [arm.name for arm in chosen]
         cpus = np.roll(self._cpus, -self._trial * chosen[0].settings.threads).tolist()
         seed = int(self._random.integers(2**32))
         plan = make_plan(names, names[0], self._scenario, protocol, seed, cpus)
         labels = np.zeros(len(next(iter(self._inputs.values()))), dtype=np.int64)
         with machine_alone():
-            measured = Coordinator(plan, chosen, self._inputs, labels).run()
+            measured = Coordinator(plan, chosen, self._inputs, labels, launch=self._launch).run()
         said = disturbance(measured.turns)
         if said or measured.lost or not measured.complete:
             raise SystemExit(f"the experiment was not completed: {said or measured.lost or 'interrupted'}")

@@ -247,6 +247,26 @@ def test_long_runs_run_and_report(
     assert "1 thread, turns of the plan were measured in one trial only: nothing can be concluded" in said
 
 
+def test_a_worker_that_is_lent_loads_once_and_outlives_its_borrowers() -> None:
+    sent: list[str] = []
+    worker = SimpleNamespace(
+        pid=1,
+        post=lambda command, **_message: sent.append(command),
+        answer=lambda _timeout: len(sent),
+        settle=lambda: "settled",
+        stop=lambda: sent.append("stop"),
+    )
+    lent = long_runs.Lent(worker)
+    said = []
+    for command in ("import", "load", "turn", "import", "load", "turn"):
+        lent.post(command)
+        said.append(lent.answer(1))
+    lent.stop()
+    assert sent == ["import", "load", "turn", "turn"]
+    assert said == [1, 2, 3, 1, 2, 4]
+    assert lent.settle() == "settled"
+
+
 class Known(long_runs.Experiment):
     """Measures nothing: an arm takes its factor, and in an alternation the second one a tenth more."""
 
