@@ -6,12 +6,14 @@ is imported by itself: the package that ExecuTorch documents (``executorch.runti
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from contextlib import redirect_stderr
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,8 @@ OPTIONS: Mapping[str, Option] = {}
 BACKEND = "XnnpackBackend"
 METHOD = "forward"
 OPERATORS = "operators"
+_LOADED: WeakSet[ExecutorchSession] = WeakSet()
+"""The programs of this process, which keep the address of the pool that they were loaded with."""
 
 
 class Executorch:
@@ -58,11 +62,7 @@ class Executorch:
         binding = _binding()
         if not binding._is_available(BACKEND):  # noqa: SLF001 - the binding has no public names for these
             raise WorkerError(f"this build of executorch has no {BACKEND}, which the program was built for")
-        with redirect_stderr(StringIO()):  # it tells of every pool that it makes, by Python's own stream
-            binding._unsafe_reset_threadpool(settings.threads)  # noqa: SLF001
-            threads = binding._threadpool_get_thread_count()  # noqa: SLF001
-        if threads != settings.threads:
-            raise WorkerError(f"executorch has {threads} threads in its pool, though {settings.threads} were asked for")
+        _set_threads(binding, settings.threads)
         path = Path(artifact.path) / artifact.entry
         try:
             program = binding._load_program(str(path))  # noqa: SLF001
@@ -76,6 +76,7 @@ class ExecutorchSession:
     """A loaded program; inputs are copied into its memory and outputs out of it within the call, as it always does."""
 
     def __init__(self, binding: Any, program: Any, artifact: Artifact) -> None:
+        _LOADED.add(self)
         self._binding = binding
         self._program = program  # the method lives in its memory
         self._method = program.load_method(METHOD)
@@ -125,6 +126,25 @@ class ExecutorchSession:
             **({} if counted is None else {"operators": counted}),
             "max_batch": next(iter(self._largest.values()))[0],
         }
+
+
+def _set_threads(binding: Any, wanted: int) -> None:
+    """Let the process's pool have so many threads; another pool under a loaded program would crash its next call."""
+    with redirect_stderr(StringIO()):  # it tells of every pool that it makes, by Python's own stream
+        threads = binding._threadpool_get_thread_count()  # noqa: SLF001
+        if threads == wanted:
+            return
+        if _LOADED:
+            gc.collect()
+        if _LOADED:
+            raise WorkerError(
+                f"this process has an ExecuTorch program loaded with {threads} threads, and cannot load another one "
+                f"with {wanted}: ExecuTorch has one pool, which cannot change under a program"
+            )
+        binding._unsafe_reset_threadpool(wanted)  # noqa: SLF001
+        threads = binding._threadpool_get_thread_count()  # noqa: SLF001
+    if threads != wanted:
+        raise WorkerError(f"executorch has {threads} threads in its pool, though {wanted} were asked for")
 
 
 def _binding() -> Any:

@@ -80,6 +80,19 @@ def test_other_threads_than_asked_for_are_refused(binding: FakeBinding, artifact
     assert refusal(artifact, threads=3) == "executorch has 2 threads in its pool, though 3 were asked for"
 
 
+def test_the_pool_does_not_change_under_a_loaded_program(binding: FakeBinding, artifact: Artifact) -> None:
+    """ExecuTorch would crash at that program's next call."""
+    session = load(artifact, threads=2)
+    beside = load(artifact, threads=2)
+    assert binding.resets == [2]
+    said = refusal(artifact, threads=1)
+    assert said.startswith("this process has an ExecuTorch program loaded with 2 threads, and cannot load another one")
+    assert binding.resets == [2]
+    del session, beside
+    load(artifact, threads=1)
+    assert binding.resets == [2, 1]
+
+
 def test_settings_that_cannot_be_served(binding: FakeBinding, artifact: Artifact) -> None:
     assert "unknown option 'streams'" in refusal(artifact, options={"streams": 1})
     assert refusal(artifact, device="cuda") == "the executorch runtime serves on the CPU, but runtime.device is cuda"

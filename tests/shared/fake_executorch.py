@@ -29,11 +29,13 @@ class FakeBinding:
     most_threads: int = 64
     threads: int = 64  # as ExecuTorch: all there are, until it is told
     loaded: list[Path] = field(default_factory=list)
+    resets: list[int] = field(default_factory=list)
 
     def _is_available(self, name: str) -> bool:
         return self.available and name == "XnnpackBackend"
 
     def _unsafe_reset_threadpool(self, count: int) -> None:
+        self.resets.append(count)
         self.threads = min(count, self.most_threads)
 
     def _threadpool_get_thread_count(self) -> int:
