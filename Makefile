@@ -56,5 +56,5 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "'$(PYTHON)' has no venv module with pip (Debian: apt install python3-venv)" >&2; exit 1; }
 	@$(BIN)/python -c 'import pip' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --no-compile --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
-	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true  # on all CPUs; templates may not compile
+	@$(BIN)/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib >/dev/null 2>&1 || true  # on all CPUs; templates may not compile
 	@touch $(STAMP)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ for folder in ("measurement", "probes", "shared"):  # what is in them is used by
 
 _TRACED = "COVERAGE_PROCESS_CONFIG"  # what coverage leaves in the environment, so that other processes are counted too
 _TRACING = pytest.StashKey[str | None]()
+_CASES = pytest.StashKey[Counter[str]]()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -37,8 +39,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """What runs the lines of other tests once more, often many times, is not counted: counting takes as long again."""
-    again = any(item.get_closest_marker(name) for name in ("e2e", "repeats", "hypothesis"))
+    """What runs the lines of other tests once more, often many times, is not counted: counting takes as long again.
+
+    Those are tests with one of the markers below, and all cases but the first two of a parametrized test.
+    """
+    cases = item.session.stash.setdefault(_CASES, Counter())
+    function = item.nodeid.partition("[")[0]
+    cases[function] += 1
+    again = cases[function] > 2 or any(item.get_closest_marker(name) for name in ("e2e", "repeats", "hypothesis"))
     counting = coverage.Coverage.current() if again else None
     if counting is None:
         return (yield)
