@@ -32,6 +32,8 @@ from mlbench.recipes import INCUMBENT, recipe, step_names
 from mlbench.records import Notice
 from mlbench.tracking import names
 
+_MANY_TURNS = 100_000
+_KIB_A_TURN = 1.6  # benchmarks/many_samples.py with --calls 10
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
 
@@ -82,6 +84,7 @@ def warnings(config: StudyConfig) -> list[Notice]:
             )
         )
     found += _raised_rounds(config.protocol)
+    found += _many_turns(config)
     if not config.variants:
         found.append(
             Notice(
@@ -140,6 +143,23 @@ def _elsewhere(policy: PolicyConfig) -> list[Notice]:
                 )
             )
     return found
+
+
+def _many_turns(config: StudyConfig) -> list[Notice]:
+    from mlbench.measurement.sizing import turns
+
+    planned = turns(1 + len(config.variants) + config.incumbent, config.scenario, config.protocol)
+    if planned <= _MANY_TURNS:
+        return []
+    return [
+        Notice(
+            "many-turns",
+            f"{planned:,} turns are planned: what is kept of each beside its calls takes about "
+            f"{planned * _KIB_A_TURN / 1024:,.0f} MiB of memory by the end",
+            f"fewer rounds of more calls give the same number of calls (protocol.rounds={config.protocol.rounds}, "
+            f"protocol.calls={config.protocol.calls})",
+        )
+    ]
 
 
 def _raised_rounds(protocol: ProtocolConfig) -> list[Notice]:

@@ -427,10 +427,22 @@ def test_openvino_agreement_runs_and_reports(
     said = capsys.readouterr().out
     assert "static shapes image [20, 1, 8, 8], one stream, one thread, f32" in said  # as many items as there are
     (row,) = (line for line in said.splitlines() if line.startswith("| openvino_fp32 |"))
-    assert "one trial: no interval" in row
-    assert "not asked: a call takes less than 1 ms" in row
+    assert "| - | not asked: a call takes less than 1 ms" in row
     assert "benchmark_app takes PERFORMANCE_HINT" in said
     assert "NUM_STREAMS not told" not in said
+
+
+@pytest.mark.parametrize(("theirs", "answer"), [(2.0, "yes"), (2.4, "NO")])
+def test_openvino_agreement_is_judged_by_the_interval_over_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: float, answer: str
+) -> None:
+    said = itertools.cycle([theirs * 0.99, theirs, theirs * 1.01])
+    monkeypatch.setattr(openvino_agreement, "by_mlbench", lambda *_: 2.0)
+    monkeypatch.setattr(openvino_agreement, "by_app", lambda *_: openvino_agreement.Said(next(said), 0.0, {}))
+    arm = graph("openvino_fp32", tmp_path / "linear.onnx")
+    row = openvino_agreement.agreement(arm, workload().data.test.inputs, ProtocolConfig(trials=6), tmp_path)
+    assert row[:3] == ("openvino_fp32", "2.000 ms", f"{theirs:.2f} ms")
+    assert row[-1] == answer
 
 
 def test_what_benchmark_app_has_in_force_is_read_from_its_log() -> None:

@@ -186,6 +186,16 @@ def test_rounds_raised_for_a_percentile_are_told(config: StudyConfig) -> None:
     assert checks.warnings(replace(config, protocol=ProtocolConfig(percentiles=("p99",)))) == []
 
 
+def test_what_many_short_turns_take_is_said(config: StudyConfig) -> None:
+    fifty = {f"a{number}": RecipeConfig() for number in range(49)}
+    many = replace(config, variants=fifty, protocol=ProtocolConfig(rounds=1000), scenario=ScenarioConfig(batch_sizes=(1,)))
+    (notice,) = checks.warnings(many)
+    assert (notice.code, notice.message.partition(" ")[0]) == ("many-turns", "500,000")
+    assert "MiB" in notice.message
+    longer = replace(many, protocol=ProtocolConfig(rounds=200, calls=50))
+    assert checks.warnings(longer) == []
+
+
 def test_more_threads_than_cores_are_allowed_with_a_warning(config: StudyConfig) -> None:
     cores = cpu_budget()
     greedy = RecipeConfig(runtime=RuntimeConfig(threads=cores + 1))

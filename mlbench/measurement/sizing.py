@@ -1,4 +1,4 @@
-"""How large a plan must be: enough calls for the percentiles that are asked for (docs/method.md, "Percentiles")."""
+"""How large a plan must be for the percentiles that are asked for (docs/method.md, "Percentiles"), and how large it is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from mlbench import statistics
-from mlbench.config import ProtocolConfig
+from mlbench.config import ProtocolConfig, ScenarioConfig
 from mlbench.metrics import PERCENTILES
 
 
@@ -19,3 +19,10 @@ def with_percentiles(protocol: ProtocolConfig) -> ProtocolConfig:
     rounds = math.ceil(needed / (protocol.trials * protocol.calls))
     rounds += rounds % 2  # rounds come in pairs
     return replace(protocol, rounds=max(protocol.rounds, rounds))
+
+
+def turns(arms: int, scenario: ScenarioConfig, protocol: ProtocolConfig) -> int:
+    """How many turns the plan has, with every look that it allows."""
+    further = sum(max(0, len(axis) - 1) for axis in (scenario.batch_sizes, scenario.input_lengths, scenario.threads))
+    rounds = with_percentiles(protocol).rounds + further * protocol.sweep_rounds
+    return arms * protocol.trials * (protocol.extend + 1) * rounds

@@ -26,6 +26,7 @@ import mlflow.pyfunc
 import numpy as np
 import numpy.typing as npt
 from mlflow.models import Model, ModelSignature
+from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.types.schema import Schema
 from mlflow.types.schema import TensorSpec as TensorColumn
 
@@ -43,6 +44,7 @@ _PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider",
 _TOLERANCE = 1e-3
 _FREE_AXIS = 2  # torch.export takes an axis of size 1 as fixed
 _NUMPY_ONLY = ("mlflow", "numpy")
+_THREADED = Path(__file__).with_name("served_threads.py")
 
 
 class UnfitError(MlbenchError):
@@ -98,8 +100,6 @@ def needs(form: Form, content: Content) -> str:
         return f"the versions of {python}, which measured it: the requirements are those of the Python that logged it"
     if artifact.format == "pyfunc":
         return f"what the model that is wrapped needs itself ({artifact.meta['flavor']}): its own requirements.txt"
-    if form.name == "pytorch":
-        return f"torch.set_num_threads({content.settings.threads}): mlflow.pytorch keeps no number of threads"
     if artifact.format == "aoti":
         cpu = artifact.meta.get("cpu_capability", "those of the one that it was compiled on")
         return f"a CPU with the vector instructions that it was compiled for: {cpu}"
@@ -224,8 +224,10 @@ def _save_pytorch(content: Content, path: Path, options: dict[str, Any]) -> None
         path,
         serialization_format="pt2",
         input_example=_as_input(content.example),
+        code_paths=[str(_THREADED)],
         **options,
     )
+    _keep_threads("pytorch", content, path, options["mlflow_model"])
 
 
 def _save_sklearn(content: Content, path: Path, options: dict[str, Any]) -> None:
@@ -239,8 +241,18 @@ def _save_sklearn(content: Content, path: Path, options: dict[str, Any]) -> None
         pyfunc_predict_fn=content.artifact.meta["method"],
         serialization_format="cloudpickle",
         input_example=_as_input(content.example),
+        code_paths=[str(_THREADED)],
         **options,
     )
+    _keep_threads("sklearn", content, path, options["mlflow_model"])
+
+
+def _keep_threads(flavor: str, content: Content, path: Path, model: Model) -> None:
+    """These two flavours keep no number of threads, so that a loader of ours comes before theirs; the rest is theirs."""
+    served = model.flavors[mlflow.pyfunc.FLAVOR_NAME]
+    config = {"flavor": flavor, "threads": content.settings.threads, "device": content.settings.device}
+    served |= {mlflow.pyfunc.MAIN: _THREADED.stem, mlflow.pyfunc.MODEL_CONFIG: config}
+    model.save(str(path / MLMODEL_FILE_NAME))
 
 
 def _save_torchscript(content: Content, path: Path, options: dict[str, Any]) -> None:

@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlbench.config import ProtocolConfig
-from mlbench.measurement.sizing import with_percentiles
+from mlbench.config import ProtocolConfig, ScenarioConfig
+from mlbench.measurement.plan import make_plan
+from mlbench.measurement.sizing import turns, with_percentiles
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,16 @@ def test_no_round_more_than_needed_and_twice_is_once(trials: int, rounds: int, c
     assert made.trials * made.rounds * made.calls >= 4742
     assert made.rounds == rounds or made.trials * (made.rounds - 2) * made.calls < 4742
     assert with_percentiles(made) == made
+
+
+@pytest.mark.parametrize(
+    ("scenario", "protocol"),
+    [
+        (ScenarioConfig(batch_sizes=(1,)), ProtocolConfig()),
+        (ScenarioConfig(batch_sizes=(1, 8, 32), threads=(1, 2)), ProtocolConfig(trials=6, rounds=8, extend=2)),
+        (ScenarioConfig(input_lengths=(16, 32)), ProtocolConfig(trials=6, sweep_rounds=6)),
+    ],
+)
+def test_as_many_turns_as_the_plan_then_has(scenario: ScenarioConfig, protocol: ProtocolConfig) -> None:
+    plan = make_plan(["a", "b", "c"], "a", scenario, protocol, 0, [0, 1])
+    assert turns(3, scenario, protocol) == sum(len(item.order) for item in plan.schedule)

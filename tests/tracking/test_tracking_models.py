@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tiny_nets
 import torch
+from threadpoolctl import threadpool_info
 from tiny_nets import images
 from tiny_study import (
     EXAMPLE,
@@ -24,7 +25,7 @@ from tiny_study import (
 
 from mlbench.errors import TrackingError
 from mlbench.records import Arm, Artifact, Recipe, RuntimeSettings, TensorSpec, to_dict
-from mlbench.tracking import forms, load_study, served_artifact, served_torchscript
+from mlbench.tracking import forms, load_study, served_artifact, served_threads, served_torchscript
 from mlbench.tracking.models import find_model, log_model
 
 WITHOUT_MLBENCH = """
@@ -156,13 +157,7 @@ class TestNeeds:
 
     def test_nothing_where_any_machine_will_do(self, artifacts):
         assert [self.said(item) for item in (artifacts.torch, artifacts.script, artifacts.onnx)] == ["", "", ""]
-        assert [self.said(item, 0) for item in (artifacts.script, artifacts.onnx)] == ["", ""]
-
-    def test_threads_that_the_form_cannot_keep(self, tracker, run_id, artifacts):
-        assert self.said(artifacts.torch, 0).startswith("torch.set_num_threads(3)")
-        record = logged(tracker, run_id, artifacts.torch)
-        tags = tracker.client.get_logged_model(record.model_id).tags
-        assert tags["mlbench.model.needs"].startswith("torch.set_num_threads(1)")
+        assert [self.said(item, 0) for item in (artifacts.torch, artifacts.script, artifacts.onnx)] == ["", "", ""]
 
     def test_compiled_ahead_of_time(self, artifacts):
         assert "AVX512" in self.said(replace(artifacts.torch, format="aoti", meta={"cpu_capability": "AVX512"}))
@@ -333,6 +328,44 @@ class TestServed:
             assert torch.get_num_threads() == 2
         finally:
             torch.set_num_threads(before)
+
+    def test_a_program_has_the_threads_that_were_measured_or_are_asked_for(self, tracker, run_id, artifacts):
+        import mlflow
+
+        record = logged(tracker, run_id, artifacts.torch, settings=RuntimeSettings(threads=2))
+        assert record.form == "pytorch"
+        location = tracker.client.get_logged_model(record.model_id).artifact_location
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(1)
+            mlflow.pyfunc.load_model(location)
+            assert torch.get_num_threads() == 2
+            mlflow.pyfunc.load_model(location, model_config={"threads": 1})
+            assert torch.get_num_threads() == 1
+        finally:
+            torch.set_num_threads(before)
+
+    def test_an_estimator_has_the_threads_that_were_measured_at_every_call(self, monkeypatch):
+        import mlflow.sklearn
+
+        class Asks:
+            classes = ("a", "b")
+
+            def predict(self, data):
+                return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"]
+
+            def predict_proba(self, data):
+                return [*self.predict(data), data]
+
+        monkeypatch.setattr(mlflow.sklearn, "_load_pyfunc", lambda path: Asks())
+        config = {"flavor": "sklearn", "threads": 3, "device": "cpu"}
+        before = Asks().predict(None)
+        model = served_threads._load_pyfunc("somewhere", config)
+        assert before
+        assert set(model.predict(None)) == {3}
+        assert model.predict_proba("rows", params={})[-1] == "rows"
+        assert Asks().predict(None) == before  # others in the process keep theirs
+        assert model.classes == ("a", "b")
 
     def test_a_script_takes_an_array_or_arrays_by_name(self, artifacts):
         path = str(Path(artifacts.script.path) / "model.ts")
