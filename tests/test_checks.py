@@ -188,7 +188,9 @@ def test_rounds_raised_for_a_percentile_are_told(config: StudyConfig) -> None:
 
 def test_what_many_short_turns_take_is_said(config: StudyConfig) -> None:
     fifty = {f"a{number}": RecipeConfig() for number in range(49)}
-    many = replace(config, variants=fifty, protocol=ProtocolConfig(rounds=1000), scenario=ScenarioConfig(batch_sizes=(1,)))
+    many = replace(
+        config, variants=fifty, protocol=ProtocolConfig(rounds=1000), scenario=ScenarioConfig(batch_sizes=(1,))
+    )
     (notice,) = checks.warnings(many)
     assert (notice.code, notice.message.partition(" ")[0]) == ("many-turns", "500,000")
     assert "MiB" in notice.message

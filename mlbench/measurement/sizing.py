@@ -1,4 +1,4 @@
-"""How large a plan must be for the percentiles that are asked for (docs/method.md, "Percentiles"), and how large it is."""
+"""How large a plan must be for the percentiles that are asked for (docs/method.md), and how large it then is."""
 
 from __future__ import annotations
 
