@@ -168,8 +168,9 @@ def _proved(step: Step, built: Built, out: Path) -> Built:
     """
     if built.entry not in files_in(out):
         raise BuildError(step.name, f"it was built without its file {built.entry}")
-    plain = to_dict(StepRecord(step.name, {}, "", {**built.meta, **built.changed}, 0.0))["changed"]
-    odd = [name for name, value in plain.items() if not _finite(value)]
+    record = {**built.meta, **built.changed}
+    to_dict(StepRecord(step.name, {}, "", record))  # raises what the store would
+    odd = [name for name, value in record.items() if not _finite(value)]
     if odd:
         raise BuildError(
             step.name, f"the result answers with values that are not finite (NaN or infinity): {', '.join(odd)}"
@@ -178,9 +179,9 @@ def _proved(step: Step, built: Built, out: Path) -> Built:
 
 
 def _finite(value: Any) -> bool:
-    """Whether JSON can hold a plain value: NaN and infinity it cannot."""
+    """Whether no number in a value is NaN or infinite, which JSON cannot hold."""
     try:
-        json.dumps(value, allow_nan=False)
+        json.dumps(value, allow_nan=False, default=str)
     except ValueError:
         return False
     return True

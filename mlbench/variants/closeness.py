@@ -75,8 +75,13 @@ def checked(
     """What :func:`require_close` found at every batch size, and at several lengths where they are free, for the record.
 
     Args:
-        step, what, result, reference, validation, tolerance: As there.
+        step: Who asks.
+        what: What was made.
+        result: Every output of what was made.
+        reference: Every output of what it was made from.
         artifact: Says which axes are free.
+        validation: Where the items come from.
+        tolerance: Largest allowed difference.
         sizes: Batch sizes; those that there are too few items for are checked, and recorded, with the items there are.
         every_length: False leaves sequences at the length that they have in the data.
 
