@@ -23,10 +23,13 @@ from sklearn.linear_model import LogisticRegression
 from mlbench.config import DataConfig, ModelConfig, ScenarioConfig, TrainConfig, WorkloadConfig
 from mlbench.errors import InputError
 from mlbench.records import IGNORED, Collation, Recipe, RuntimeSettings, StepSpec
+from mlbench.registry import find
 from mlbench.runtimes.loading import answers
 from mlbench.runtimes.tokenized import TokenizedSession
 from mlbench.study import check_lengths
+from mlbench.variants import BuildContext
 from mlbench.variants.build import build
+from mlbench.variants.export_onnx import ExportOnnx, ExportOnnxParams
 from mlbench.variants.store import Store
 from mlbench.workloads import Workload
 from mlbench.workloads.huggingface_model import locate
@@ -278,10 +281,30 @@ def test_weights_beside_the_graph_are_named_as_elsewhere(
     np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_a_program_is_checked_at_several_lengths(config: WorkloadConfig, tiny: Path, store: Store) -> None:
+@pytest.mark.parametrize(
+    "steps",
+    [("export_torch", "aot_inductor"), ("export_onnx", "convert_openvino"), ("export_onnx", "optimize_onnx")],
+    ids=lambda steps: steps[1],
+)
+def test_what_keeps_the_answers_is_checked_at_several_lengths(
+    config: WorkloadConfig, tiny: Path, store: Store, steps: tuple[str, ...]
+) -> None:
+    missing = find("step", steps[1]).missing()
+    if missing:
+        pytest.skip(f"{steps[1]} {missing}")
     workload = prepare(of(config, tiny / "encoder", head="fitted"), store, silent)
-    artifact = build(Recipe("program", (StepSpec("export_torch"),)), workload, store, silent)
-    assert artifact.steps[0].changed["checked_lengths"] == [4, 5, 8]
+    artifact = build(Recipe("arm", tuple(map(StepSpec, steps))), workload, store, silent)
+    assert [step.changed["checked_lengths"] for step in artifact.steps] == [[4, 5, 8]] * 2
+
+
+def test_optimums_exporter_does_not_reach_the_terminal(
+    config: WorkloadConfig, tiny: Path, store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    workload = prepare(of(config, tiny / "encoder", head="fitted"), store, silent)
+    context = BuildContext(workload, silent)
+    capfd.readouterr()
+    ExportOnnx().apply(workload.source, ExportOnnxParams(exporter="optimum"), context, tmp_path)
+    assert capfd.readouterr() == ("", "")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
