@@ -271,7 +271,7 @@ BUILTIN: tuple[Entry, ...] = (
         "step",
         "export_onnx",
         "mlbench.variants.export_onnx:ExportOnnx",
-        "torch.onnx.export (dynamo), outputs compared with the source",
+        "torch.onnx.export (dynamo) or Optimum's exporter, outputs compared with the source",
         ("torch", "onnx", "onnxscript", "onnxruntime"),
     ),
     _builtin(

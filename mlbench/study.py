@@ -158,6 +158,10 @@ def _build_arms(
     """Every arm that can be built, the baseline first, and a failed result for every one that cannot.
 
     The champion comes last, where it is to take part.
+
+    Raises:
+        InputError: The baseline's recipe does not fit the model; or the champion cannot take part.
+        MlbenchError: The baseline cannot be built.
     """
     arms: list[Arm] = []
     failed: list[ArmResult] = []
@@ -172,11 +176,18 @@ def _build_arms(
         silent = silent or refusal
         try:
             arms.append(_arm(recipe, role, workload, store, progress.step))
+        except InputError as error:  # what could not be checked before the format of the model was known
+            if role == "baseline":
+                raise
+            said = "; ".join(error.problems)
         except (BuildError, WorkerError) as error:
             if role == "baseline":
                 raise MlbenchError(f"the baseline cannot be built: {error}") from error
-            progress.notice(f"{recipe.name} failed: {error}")
-            failed.append(ArmResult(recipe.name, role, recipe, status="failed", failure=str(error)))
+            said = str(error)
+        else:
+            continue
+        progress.notice(f"{recipe.name} failed: {said}")
+        failed.append(ArmResult(recipe.name, role, recipe, status="failed", failure=said))
     reigning = incumbent(config, runs, workload, store, progress.step)
     for arm in reigning:
         runs.announce_arm(arm.name, arm.role)

@@ -13,7 +13,7 @@ from mlbench.errors import BuildError
 from mlbench.records import Artifact
 from mlbench.runtimes.pyfunc_runtime import ENTRY, FORMAT, flavor_of
 from mlbench.variants import BuildContext, Built
-from mlbench.variants.closeness import BATCH_SIZES, require_close
+from mlbench.variants.closeness import checked
 from mlbench.variants.files import take_over
 from mlbench.variants.served import served
 
@@ -74,15 +74,17 @@ class AsPyfunc:
             served(artifact, None, context, out) as reference,
             served(artifact, built, context, out) as result,
         ):
-            changed["max_abs_diff"] = require_close(
+            changed |= checked(
                 self.name,
                 "wrapped",
                 _first(result),
                 _first(reference),
+                artifact,
                 context.workload.data.validation,
                 params.tolerance,
+                every_length=False,
             )
-        return replace(built, changed={**changed, "checked_batch_sizes": list(BATCH_SIZES)})
+        return replace(built, changed=changed)
 
 
 def _logged(context: BuildContext) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -10,8 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mlbench.disk import files_in
 from mlbench.errors import BuildError, InputError, MlbenchError
-from mlbench.records import Artifact, Recipe, StepRecord, StepSpec
+from mlbench.records import Artifact, Recipe, StepRecord, StepSpec, to_dict
 from mlbench.registry import entries, find, load
 from mlbench.runtimes.loading import check_runtime
 from mlbench.variants import BuildContext, Built, Step
@@ -110,7 +112,7 @@ def _advance(spec: StepSpec, artifact: Artifact, context: BuildContext, store: S
     step: Step = load("step", spec.name)()
     params = _guarded(step, lambda: _params(step, spec.params, context))
     key = _key(step, params, artifact, context.workload)
-    fingerprint = digest_of(key)
+    fingerprint = _guarded(step, lambda: digest_of(key))
     return store.build(key, lambda out: _apply(step, params, fingerprint, artifact, context, out), context.progress)
 
 
@@ -142,7 +144,7 @@ def _version(distribution: str) -> str:
 def _apply(step: Step, params: Any, fingerprint: str, artifact: Artifact, context: BuildContext, out: Path) -> Artifact:
     context.progress(step.name)
     begin = time.perf_counter()
-    built: Built = _guarded(step, lambda: step.apply(artifact, params, context, out))
+    built = _guarded(step, lambda: _proved(step, step.apply(artifact, params, context, out), out))
     record = StepRecord(step.name, asdict(params), fingerprint, built.changed, round(time.perf_counter() - begin, 3))
     delay = {_DELAY: artifact.meta[_DELAY]} if _DELAY in artifact.meta else {}
     return Artifact(
@@ -156,6 +158,33 @@ def _apply(step: Step, params: Any, fingerprint: str, artifact: Artifact, contex
         steps=(*artifact.steps, record),
         meta={**delay, **built.meta},
     )
+
+
+def _proved(step: Step, built: Built, out: Path) -> Built:
+    """What a step has built, as something that the store can keep: its file is there, its record can be written.
+
+    Raises:
+        BuildError: It is not; numbers in the record that are not finite are what the result answers with.
+    """
+    if built.entry not in files_in(out):
+        raise BuildError(step.name, f"it was built without its file {built.entry}")
+    record = {**built.meta, **built.changed}
+    to_dict(StepRecord(step.name, {}, "", record))  # raises what the store would
+    odd = [name for name, value in record.items() if not _finite(value)]
+    if odd:
+        raise BuildError(
+            step.name, f"the result answers with values that are not finite (NaN or infinity): {', '.join(odd)}"
+        )
+    return built
+
+
+def _finite(value: Any) -> bool:
+    """Whether no number in a value is NaN or infinite, which JSON cannot hold."""
+    try:
+        json.dumps(value, allow_nan=False, default=str)
+    except ValueError:
+        return False
+    return True
 
 
 def _guarded(step: Step, call: Callable[[], T]) -> T:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mlbench.errors import BuildError
+from mlbench.records import Artifact
 from mlbench.workloads import Split
 
 BATCH_SIZES = (1, 2, 7, 32)
@@ -56,6 +58,72 @@ def require_close(
                 )
             worst = max(worst, difference)
     return worst
+
+
+def checked(
+    step: str,
+    what: str,
+    result: Outputs,
+    reference: Outputs,
+    artifact: Artifact,
+    validation: Split,
+    tolerance: float,
+    sizes: tuple[int, ...] = BATCH_SIZES,
+    *,
+    every_length: bool = True,
+) -> dict[str, Any]:
+    """What :func:`require_close` found at every batch size, and at several lengths where they are free, for the record.
+
+    Args:
+        step: Who asks.
+        what: What was made.
+        result: Every output of what was made.
+        reference: Every output of what it was made from.
+        artifact: Says which axes are free.
+        validation: Where the items come from.
+        tolerance: Largest allowed difference.
+        sizes: Batch sizes; those that there are too few items for are checked, and recorded, with the items there are.
+        every_length: False leaves sequences at the length that they have in the data.
+
+    Raises:
+        BuildError: As there.
+    """
+    sizes = real_sizes(sizes, validation)
+    lengths = lengths_to_check(artifact, validation) if every_length else ()
+    worst = max(
+        require_close(step, what, result, reference, cut(validation, artifact, length), tolerance, sizes)
+        for length in lengths or (0,)
+    )
+    found = {"checked_batch_sizes": list(sizes), **({"checked_lengths": list(lengths)} if lengths else {})}
+    return {"max_abs_diff": worst, **found}
+
+
+def real_sizes(sizes: tuple[int, ...], validation: Split) -> tuple[int, ...]:
+    """The batch sizes, none of more items than there are, each once, in rising order."""
+    return tuple(sorted({min(size, len(validation)) for size in sizes}))
+
+
+def sequences(artifact: Artifact) -> tuple[str, ...]:
+    """Inputs whose second axis is free: a length that may vary between calls."""
+    return tuple(spec.name for spec in artifact.inputs if spec.shape[1:2] == (None,))
+
+
+def lengths_to_check(artifact: Artifact, validation: Split) -> tuple[int, ...]:
+    """Lengths to check: the data's own, half of it, and a short one; none where no axis is free."""
+    free = sequences(artifact)
+    if not free:
+        return ()
+    whole = validation.inputs[free[0]].shape[1]
+    return tuple(sorted({whole, max(2, whole // 2), min(whole, 5)}))
+
+
+def cut(validation: Split, artifact: Artifact, length: int) -> Split:
+    """The split with its sequences cut to a length; 0 is as it is."""
+    if not length:
+        return validation
+    free = sequences(artifact)
+    inputs = {name: array[:, :length] if name in free else array for name, array in validation.inputs.items()}
+    return replace(validation, inputs=inputs)
 
 
 def first_rows(inputs: Mapping[str, npt.NDArray[Any]], count: int) -> dict[str, npt.NDArray[Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,12 @@ import numpy.typing as npt
 from mlbench.registry import load
 from mlbench.workloads import Split
 from mlbench.workloads.labels import strata
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_SEED = 0
+_STRATA = {"class": "class", "number": "decile of the label", "multi_hot": "set of classes", "token": "rarest class"}
 
 Answer = Callable[[dict[str, npt.NDArray[Any]]], npt.NDArray[np.generic]]
 
@@ -43,7 +50,34 @@ def against_source(reference: Answer, result: Answer, validation: Split) -> dict
     return found | {f"validation_{name}": value for name, value in score(after, validation).items()}
 
 
-def stratified_rows(split: Split, rows: int, seed: int = 0) -> dict[str, npt.NDArray[Any]]:
+def weighted_layers(module: nn.Module) -> dict[str, int]:
+    """Linear layers and convolutions of a model, by :func:`torch_class`."""
+    from torch import nn
+
+    kinds = (nn.Linear, nn.modules.conv._ConvNd)  # noqa: SLF001 - the base of all convolutions has no public name
+    return dict(sorted(Counter(torch_class(layer) for layer in module.modules() if isinstance(layer, kinds)).items()))
+
+
+def torch_class(layer: nn.Module) -> str:
+    """Name of the layer's class, or of that class of torch which the user's own extends."""
+    return next(base.__name__ for base in type(layer).__mro__ if base.__module__.startswith("torch."))
+
+
+def calibration(train: Split, rows: int) -> dict[str, Any]:
+    """Which items :func:`stratified_rows` gives for a calibration, for the record of the step that was calibrated.
+
+    Args:
+        train: The training split: no step is calibrated on another one.
+        rows: How many were asked for.
+    """
+    by = _STRATA[load("task", train.task).labels]
+    return {
+        "calibration_rows": min(rows, len(train)),
+        "calibration_set": f"training split, stratified by {by}, seed {_SEED}",
+    }
+
+
+def stratified_rows(split: Split, rows: int, seed: int = _SEED) -> dict[str, npt.NDArray[Any]]:
     """Inputs of up to ``rows`` items, each class (or other stratum) by its share, in random but fixed order.
 
     Args:

@@ -13,7 +13,8 @@ from annotated_types import Ge, Gt
 from mlbench.errors import BuildError
 from mlbench.records import Artifact
 from mlbench.variants import BuildContext, Built, Step
-from mlbench.variants.closeness import BATCH_SIZES, require_close, require_finite
+from mlbench.variants.closeness import BATCH_SIZES, checked, require_finite
+from mlbench.variants.evidence import against_source, calibration, stratified_rows
 from mlbench.variants.quiet import words
 from mlbench.variants.served import served
 
@@ -79,7 +80,7 @@ class ExportExecutorch(Step):
     """A module as an ExecuTorch program whose operators are XNNPACK's as far as it has them."""
 
     name = "export_executorch"
-    version = 1
+    version = 2
     params: type[Any] = ExportExecutorchParams
     accepts: tuple[str, ...] = ("torch_module",)
     produces: str | None = "executorch"
@@ -112,7 +113,7 @@ class ExportExecutorch(Step):
         else:
             changed.update({"quantized_nodes": dict(lowered.quantized), "layers": dict(lowered.layers)})
             if params.precision == "int8":
-                changed["calibration_rows"] = min(params.calibration_rows, len(context.workload.data.train))
+                changed.update(calibration(context.workload.data.train, params.calibration_rows))
             changed.update(self._evidence(artifact, built, params, context, out))
         if notice := _notice(lowered, params):
             changed["notice"] = notice
@@ -121,29 +122,17 @@ class ExportExecutorch(Step):
     def _difference(
         self, artifact: Artifact, built: Built, params: ExportExecutorchParams, context: BuildContext, out: Path
     ) -> dict[str, Any]:
-        from mlbench.variants.export_onnx import cut, lengths_to_check
-
         validation = context.workload.data.validation
         sizes = tuple(size for size in BATCH_SIZES if size <= params.max_batch)
-        lengths = lengths_to_check(artifact, validation)
         with (
             served(artifact, None, context, out) as source,
             served(artifact, built, context, out, params.max_batch) as result,
         ):
-            worst = max(
-                require_close(
-                    self.name, "exported", result, source, cut(validation, artifact, length), params.tolerance, sizes
-                )
-                for length in lengths or (0,)
-            )
-        checked = {"checked_lengths": list(lengths)} if lengths else {}
-        return {"max_abs_diff": worst, "checked_batch_sizes": list(sizes), **checked}
+            return checked(self.name, "exported", result, source, artifact, validation, params.tolerance, sizes)
 
     def _evidence(
         self, artifact: Artifact, built: Built, params: ExportExecutorchParams, context: BuildContext, out: Path
     ) -> dict[str, float]:
-        from mlbench.variants.evidence import against_source
-
         validation = context.workload.data.validation
         with (
             served(artifact, None, context, out) as source,
@@ -250,7 +239,6 @@ def _quantized(program: Any, artifact: Artifact, params: ExportExecutorchParams,
         get_symmetric_quantization_config,
     )
 
-    from mlbench.variants.evidence import stratified_rows
     from mlbench.variants.quantize_torchao import calibrate_and_convert
 
     dynamic = params.precision == "int8_dynamic"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlbench.variants.closeness import Outputs
 
 FILE = "model.onnx"
+_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def source_of(artifact: Artifact) -> Path:
@@ -43,6 +44,11 @@ def operators(path: Path) -> dict[str, int]:
 
     counts = Counter(node.op_type for node in onnx.load(path, load_external_data=False).graph.node)
     return dict(sorted(counts.items()))
+
+
+def layers(counts: dict[str, int]) -> dict[str, int]:
+    """Of nodes by operator, the convolutions and matrix products."""
+    return {name: count for name, count in counts.items() if name in _LAYERS}
 
 
 def gained(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:

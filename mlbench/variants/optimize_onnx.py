@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt
 from mlbench.errors import BuildError
 from mlbench.records import Artifact
 from mlbench.variants import BuildContext, Built, Step
-from mlbench.variants.closeness import require_close
+from mlbench.variants.closeness import checked
 from mlbench.variants.onnx_files import FILE, gained, operators, outputs_of, source_of
 from mlbench.workloads.onnx_data import data_file, is_split
 
@@ -76,7 +76,7 @@ class OptimizeOnnx(Step):
     """
 
     name = "optimize_onnx"
-    version = 1
+    version = 2
     params: type[Any] = OptimizeOnnxParams
     accepts: tuple[str, ...] = ("onnx",)
     produces: str | None = "onnx"
@@ -108,7 +108,7 @@ class SlimOnnx(Step):
     """Folds constants and removes what is redundant, with onnxslim; the operators stay ONNX's own."""
 
     name = "slim_onnx"
-    version = 1
+    version = 2
     params: type[Any] = SlimOnnxParams
     accepts: tuple[str, ...] = ("onnx",)
     produces: str | None = "onnx"
@@ -138,7 +138,7 @@ class FuseOnnx(Step):
     """
 
     name = "fuse_onnx"
-    version = 1
+    version = 2
     params: type[Any] = FuseOnnxParams
     accepts: tuple[str, ...] = ("onnx",)
     produces: str | None = "onnx"
@@ -224,13 +224,12 @@ def _rewrite(
             said = captured.last(3)
             raise BuildError(step, f"{type(error).__name__}: {error}{f' ({said})' if said else ''}") from error
     before, after = operators(source), operators(target)
-    difference = require_close(
-        step, "rewritten", outputs_of(target), outputs_of(source), context.workload.data.validation, tolerance
-    )
+    validation = context.workload.data.validation
+    found = checked(step, "rewritten", outputs_of(target), outputs_of(source), artifact, validation, tolerance)
     changed: dict[str, Any] = {
         "nodes_before": sum(before.values()),
         "nodes": sum(after.values()),
         "new_operators": gained(before, after),
-        "max_abs_diff": difference,
+        **found,
     }
     return Built("onnx", FILE, changed, dict(artifact.meta))

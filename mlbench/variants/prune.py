@@ -81,18 +81,13 @@ class PruneStructured(Step):
                 context.workload.data.validation,
             )
             meta = save_module(module, out, artifact.meta["factory"], artifact.meta["args"])
-        widths = {
-            name: [before["widths"][name], width]
-            for name, width in after["widths"].items()
-            if width != before["widths"][name]
-        }
         changed = {
             "parameters_before": before["parameters"],
             "parameters": after["parameters"],
             "parameters_removed_share": round(1 - after["parameters"] / before["parameters"], 4),
             "macs_before": before["macs"],
             "macs": after["macs"],
-            "widths": widths,
+            "widths": narrowed(before["widths"], after["widths"]),
             "kept_layers": kept,
             **found,
         }
@@ -161,10 +156,19 @@ def _facts(module: nn.Module, example: tuple[torch.Tensor, ...]) -> dict[str, An
     one = tuple(tensor[:1] for tensor in example)
     with quiet("torch_pruning"):
         macs, parameters = torch_pruning.utils.count_ops_and_params(module, one)
-    widths = {
+    return {"parameters": int(parameters), "macs": int(macs), "widths": widths(module)}
+
+
+def widths(module: nn.Module) -> dict[str, int]:
+    """Output width of each weighted layer, by name."""
+    return {
         name: int(getattr(layer, key))
         for name, layer in module.named_modules()
         for key in ("out_channels", "out_features")
         if hasattr(layer, key)
     }
-    return {"parameters": int(parameters), "macs": int(macs), "widths": widths}
+
+
+def narrowed(before: dict[str, int], after: dict[str, int]) -> dict[str, list[int]]:
+    """Widths before and after, of the layers where they differ."""
+    return {name: [before[name], width] for name, width in after.items() if width != before[name]}

@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from mlbench.errors import BuildError
 from mlbench.records import Artifact
 from mlbench.variants import BuildContext, Built
+from mlbench.variants.prune import narrowed, output_layers, widths
 from mlbench.variants.retraining import TrainingParams, explicit, training
 from mlbench.variants.sparsify import NO_SPEED_UP, Zeros, prunable, prune_magnitude, saved, sparsity
 
@@ -46,7 +47,7 @@ class PruneIterative:
     """Prunes in stages and trains after each, until the validation loss no longer falls. Never sees the test split."""
 
     name = "prune_iterative"
-    version = 1
+    version = 2
     params: type[Any] = PruneIterativeParams
     accepts: tuple[str, ...] = ("torch_module",)
     produces: str | None = "torch_module"
@@ -67,7 +68,7 @@ class PruneIterative:
         from mlbench.workloads.training import deterministic
 
         module = load_module(artifact)
-        before = sum(weight.numel() for weight in module.parameters())
+        before, wide = sum(weight.numel() for weight in module.parameters()), widths(module)
         if not prunable(module):
             raise BuildError(self.name, "the model has no convolution or linear layer to prune")
         with deterministic(0, context.threads):
@@ -86,6 +87,8 @@ class PruneIterative:
             )
         if params.kind == "unstructured":
             changed |= {**sparsity(module), "notice": NO_SPEED_UP}
+        else:
+            changed["widths"] = narrowed(wide, widths(module))
         return saved(artifact, module, context, out, changed)
 
 
@@ -100,7 +103,6 @@ def _pruner(module: nn.Module, artifact: Artifact, params: PruneIterativeParams,
     import torch
 
     from mlbench.variants.closeness import first_rows
-    from mlbench.variants.prune import output_layers
     from mlbench.variants.quiet import quiet
 
     if params.kind == "unstructured":

@@ -14,7 +14,7 @@ from mlbench.errors import BuildError
 from mlbench.records import Artifact
 from mlbench.variants import BuildContext, Built
 from mlbench.variants.cpu import instruction_set
-from mlbench.variants.onnx_files import FILE, answer_of, operators
+from mlbench.variants.onnx_files import FILE, answer_of, layers, operators
 from mlbench.workloads.onnx_data import data_file, is_split
 
 _LOGGERS = ("optimum", "transformers", "onnxruntime", "torch", "torchao", "root")
@@ -22,7 +22,6 @@ _CALIBRATION_BATCH = 32
 _WITHOUT_VNNI = ("avx2", "avx512")
 _HISTOGRAM_BINS = {"entropy": 128, "percentile": 2048}
 _QUANTIZED_BINS = 128
-_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _CONVERTING = ("DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear")
 
 InstructionSet = Literal["auto", "avx2", "avx512", "avx512_vnni", "arm64", "ppc64le"]
@@ -106,7 +105,7 @@ class QuantizeOnnxStatic:
     """Int8 weights and activations with ranges calibrated on training items, as QDQ nodes. Good for convolutions."""
 
     name = "quantize_onnx_static"
-    version = 2
+    version = 3
     params: type[Any] = QuantizeOnnxStaticParams
     accepts: tuple[str, ...] = ("onnx",)
     produces: str | None = "onnx"
@@ -171,7 +170,7 @@ def _quantize(
     context: BuildContext,
     out: Path,
 ) -> Built:
-    from mlbench.variants.evidence import against_source, stratified_rows
+    from mlbench.variants.evidence import against_source, calibration, stratified_rows
     from mlbench.variants.quiet import quiet
 
     work = (out / "work").absolute()
@@ -187,7 +186,7 @@ def _quantize(
             ranges, config = None, _config(params)
             if isinstance(params, QuantizeOnnxStaticParams):
                 rows = stratified_rows(data.train, params.calibration_rows)
-                changed["calibration_rows"] = len(next(iter(rows.values())))
+                changed |= calibration(data.train, params.calibration_rows)
                 ranges = _calibrate(prepared, rows, params, config, work)
             from optimum.onnxruntime import ORTQuantizer
 
@@ -205,7 +204,7 @@ def _quantize(
         raise BuildError(step, "no node was quantized; the graph has none that ONNX Runtime's quantizer knows")
     changed |= against_source(answer_of(source), answer_of(out / FILE), data.validation)
     before, after = operators(source), operators(out / FILE)
-    changed["layers"] = {name: count for name, count in before.items() if name in _LAYERS}
+    changed["layers"] = layers(before)
     changed["converting_nodes"] = {name: count for name, count in after.items() if name in _CONVERTING}
     notice = _unsuited(before, static=isinstance(params, QuantizeOnnxStaticParams))
     if notice:

@@ -46,7 +46,7 @@ class QuantizeTorchInt8:
     """
 
     name = "quantize_torch_int8"
-    version = 1
+    version = 2
     params: type[Any] = QuantizeTorchInt8Params
     accepts: tuple[str, ...] = ("torch_module",)
     produces: str | None = "torchscript"
@@ -80,7 +80,7 @@ class QuantizeTorchInt8:
         import torch
 
         from mlbench.runtimes.torch_module import load_module
-        from mlbench.variants.evidence import against_source, stratified_rows
+        from mlbench.variants.evidence import against_source, calibration, stratified_rows, weighted_layers
         from mlbench.variants.quiet import quiet
         from mlbench.workloads.training import call, deterministic
 
@@ -107,8 +107,9 @@ class QuantizeTorchInt8:
             finally:
                 torch.backends.quantized.engine = engine
         changed = {
-            "quantized_modules": dict(sorted(counts.items())),
-            "calibration_rows": len(tensors[0]),
+            "quantized_nodes": dict(sorted(counts.items())),
+            "layers": weighted_layers(original),
+            **calibration(data.train, params.calibration_rows),
             "deprecated": "torch.ao.quantization",
             **found,
         }

@@ -52,7 +52,7 @@ class QuantizeTorchao(Step):
     """Linear layers with int8 weights (torchao's ``quantize_``), exported as one program."""
 
     name = "quantize_torchao"
-    version = 1
+    version = 2
     params: type[Any] = QuantizeTorchaoParams
     accepts: tuple[str, ...] = ("torch_module",)
     produces: str | None = "pt2"
@@ -69,8 +69,10 @@ class QuantizeTorchao(Step):
 
         from mlbench.runtimes.torch_module import load_module
         from mlbench.variants.compile_torch import exported
+        from mlbench.variants.evidence import weighted_layers
 
         module = load_module(artifact)
+        layers = weighted_layers(module)
         with words(self.name, *_LOGGERS):
             from torchao.quantization import (
                 Int8DynamicActivationInt8WeightConfig,
@@ -80,12 +82,12 @@ class QuantizeTorchao(Step):
 
             dynamic = params.mode == "dynamic_int8"
             quantize_(module, Int8DynamicActivationInt8WeightConfig() if dynamic else Int8WeightOnlyConfig())
-            counts = _quantized_modules(module)
+            counts = _quantized_layers(module)
             if not counts:
                 raise BuildError(self.name, "no layer was quantized; the model has no linear layer that torchao takes")
             torch.export.save(exported(module, artifact, context), out / _FILE)
         built = Built("pt2", _FILE, {}, {"precision": _PRECISION[params.mode], "torchao": True})
-        built.changed.update({"quantized_modules": counts, **_evidence(artifact, built, context, out)})
+        built.changed.update({"quantized_nodes": counts, "layers": layers, **_evidence(artifact, built, context, out)})
         return built
 
 
@@ -96,7 +98,7 @@ class QuantizePt2e:
     """
 
     name = "quantize_pt2e"
-    version = 1
+    version = 2
     params: type[Any] = QuantizePt2eParams
     accepts: tuple[str, ...] = ("torch_module",)
     produces: str | None = "pt2"
@@ -123,7 +125,7 @@ class QuantizePt2e:
 
         from mlbench.runtimes.torch_module import load_module
         from mlbench.variants.compile_torch import exported
-        from mlbench.variants.evidence import stratified_rows
+        from mlbench.variants.evidence import calibration, stratified_rows
 
         rows = stratified_rows(context.workload.data.train, params.calibration_rows)
         tensors = tuple(torch.from_numpy(rows[spec.name]) for spec in artifact.inputs)
@@ -139,7 +141,8 @@ class QuantizePt2e:
             {
                 "quantized_nodes": quantized,
                 "layers": every,
-                "calibration_rows": len(tensors[0]),
+                "converting_nodes": _converting(converted.graph),
+                **calibration(context.workload.data.train, params.calibration_rows),
                 **_evidence(artifact, built, context, out),
             }
         )
@@ -150,10 +153,12 @@ class QuantizePt2e:
         return built
 
 
-def _quantized_modules(module: nn.Module) -> dict[str, int]:
-    """Layers whose weight is one of torchao's tensors, by class name."""
+def _quantized_layers(module: nn.Module) -> dict[str, int]:
+    """Layers whose weight is one of torchao's tensors, by torch's class."""
+    from mlbench.variants.evidence import torch_class
+
     counts = Counter(
-        type(layer).__name__
+        torch_class(layer)
         for layer in module.modules()
         if type(getattr(layer, "weight", None)).__module__.startswith("torchao")
     )
@@ -190,6 +195,13 @@ def _layers(graph: fx.Graph) -> tuple[dict[str, int], dict[str, int]]:
         if "dequantize" in str(getattr(node.args[0], "target", "")):
             quantized[kind] += 1
     return dict(sorted(every.items())), dict(sorted(quantized.items()))
+
+
+def _converting(graph: fx.Graph) -> dict[str, int]:
+    """Nodes that quantize or dequantize, by operator without its library."""
+    names = [str(node.target).split(".") for node in graph.nodes if node.op == "call_function"]
+    found = Counter(name[1] for name in names if len(name) > 1 and "quantize" in name[1])
+    return dict(sorted(found.items()))
 
 
 def _evidence(artifact: Artifact, built: Built, context: BuildContext, out: Path) -> dict[str, float]:

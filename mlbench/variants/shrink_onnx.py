@@ -13,7 +13,7 @@ from mlbench.errors import BuildError
 from mlbench.records import Artifact
 from mlbench.variants import BuildContext, Built, Step
 from mlbench.variants.closeness import require_finite
-from mlbench.variants.onnx_files import FILE, answer_of, operators, source_of
+from mlbench.variants.onnx_files import FILE, answer_of, layers, operators, source_of
 from mlbench.workloads.onnx_data import is_split, save
 
 _LOGGERS = ("onnxruntime", "onnx", "torch", "torchao", "root")
@@ -105,7 +105,7 @@ class QuantizeOnnxWeights:
     """Weights of linear layers in blocks of 4 or 8 bits (``MatMulNBits``); activations stay in floating point."""
 
     name = "quantize_onnx_weights"
-    version = 1
+    version = 2
     params: type[Any] = QuantizeOnnxWeightsParams
     accepts: tuple[str, ...] = ("onnx",)
     produces: str | None = "onnx"
@@ -144,6 +144,7 @@ class QuantizeOnnxWeights:
         validation = context.workload.data.validation
         changed = {
             "quantized_nodes": packed,
+            "layers": layers(operators(source)),
             "bits": params.bits,
             **against_source(answer_of(source), answer_of(target), validation),
         }

@@ -13,6 +13,7 @@ import pytest
 from mlbench.config import DataConfig, ModelConfig, TrainConfig, WorkloadConfig
 from mlbench.errors import BuildError, InputError, WorkerError
 from mlbench.records import Recipe, RuntimeSettings, StepSpec
+from mlbench.variants import Built
 from mlbench.variants.build import build, check
 from mlbench.variants.delay import Delay
 from mlbench.variants.export_onnx import ExportOnnx
@@ -191,7 +192,7 @@ def test_every_ingredient_is_part_of_the_address(
 
 def test_defaults_are_recorded_explicitly(workload: Workload, tmp_path: Path) -> None:
     record = build(recipe(EXPORT), workload, Store(tmp_path), lambda text: None).steps[0]
-    assert record.params == {"opset": 20, "tolerance": 1e-4}
+    assert record.params == {"exporter": "dynamo", "opset": 20, "tolerance": 1e-4}
 
 
 @pytest.mark.parametrize(
@@ -212,6 +213,47 @@ def test_a_tools_failure_names_the_step(
     with pytest.raises(BuildError) as caught:
         build(recipe(EXPORT), workload, Store(tmp_path), lambda text: None)
     assert (caught.value.step, str(caught.value)) == ("export_onnx", message)
+    assert list((tmp_path / "artifacts").iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), {"a": [1.0, float("-inf")]}], ids=["nan", "deep"])
+def test_numbers_that_are_not_finite_fail_the_step(
+    workload: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: Any
+) -> None:
+    """As a model answers whose quantization went wrong, or a step of a plugin; the record could not be written."""
+
+    def overflow(self: ExportOnnx, artifact: Any, params: Any, context: Any, out: Path) -> Built:
+        (out / "model.onnx").touch()
+        return Built("onnx", "model.onnx", {"nodes": 3, "max_abs_diff": value})
+
+    monkeypatch.setattr(ExportOnnx, "apply", overflow)
+    with pytest.raises(BuildError) as caught:
+        build(recipe(EXPORT), workload, Store(tmp_path), lambda text: None)
+    assert str(caught.value) == (
+        "step 'export_onnx': the result answers with values that are not finite (NaN or infinity): max_abs_diff"
+    )
+    assert list((tmp_path / "artifacts").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("built", "words"),
+    [
+        (Built("onnx", "model.onnx"), "it was built without its file model.onnx"),
+        (Built("onnx", "/etc/hostname"), "it was built without its file /etc/hostname"),
+        (Built("onnx", "here", {"what": object()}), "PydanticSerializationError"),
+    ],
+    ids=["missing", "elsewhere", "unwritable"],
+)
+def test_what_the_store_cannot_keep_fails_the_step(
+    workload: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Built, words: str
+) -> None:
+    def apply(self: ExportOnnx, artifact: Any, params: Any, context: Any, out: Path) -> Built:
+        (out / "here").touch()
+        return built
+
+    monkeypatch.setattr(ExportOnnx, "apply", apply)
+    with pytest.raises(BuildError, match=words):
+        build(recipe(EXPORT), workload, Store(tmp_path), lambda text: None)
     assert list((tmp_path / "artifacts").iterdir()) == []
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,7 @@ def test_a_module_is_compiled_in_the_worker(narrow: Workload, built: Callable[..
     assert artifact.format == "torch_tuned"
     assert changed["graphs"] >= 1
     assert changed["checked_batch_sizes"] == [1, 2, 7, 32]
+    assert changed["compile_s"] > 0
     assert 0 <= changed["max_abs_diff"] < 1e-3
     session = open_session(artifact, RuntimeSettings())
     session.compile(session.prepare({"image": narrow.data.test.inputs["image"][:1]}))
@@ -72,7 +75,10 @@ def test_a_program_is_compiled_ahead_of_time(
     assert artifact.format == "aoti"
     assert artifact.meta == {"precision": "float32", "cpu_capability": capability}
     assert artifact.steps[1].params["cpu"] == capability
-    assert 0 <= artifact.steps[1].changed["max_abs_diff"] < 1e-3
+    changed = artifact.steps[1].changed
+    assert changed["checked_batch_sizes"] == [1, 2, 7, 32]
+    assert changed["compile_s"] > 0
+    assert 0 <= changed["max_abs_diff"] < 1e-3
     session = open_session(artifact, RuntimeSettings())
     np.testing.assert_allclose(answer(session, narrow, 5), plain(narrow, 5), atol=1e-4)
     assert session.effective()["compiled"] == "aot_inductor"
@@ -80,6 +86,28 @@ def test_a_program_is_compiled_ahead_of_time(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "NO AVX")
     with pytest.raises(WorkerError, match=f"compiled for a CPU with {capability}, but this one has NO AVX"):
         open_session(artifact, RuntimeSettings())
+
+
+def test_compiling_is_timed_by_itself(tiny: Workload, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing compiles for other shapes and asks the source too; none of that is the compile time."""
+    from mlbench.variants import compile_torch
+
+    clock, sizes = iter([100.0, 107.5]), []
+
+    @contextmanager
+    def served(*_rest: Any) -> Iterator[Any]:
+        def answer(inputs: Any) -> Any:
+            sizes.append(len(inputs["image"]))
+            return (np.zeros((len(inputs["image"]), 10)),)
+
+        yield answer
+
+    monkeypatch.setattr(compile_torch, "served", served)
+    monkeypatch.setattr(compile_torch, "time", SimpleNamespace(perf_counter=lambda: sizes.append(0) or next(clock)))
+    artifact = build(Recipe("arm", (StepSpec("compile"),)), tiny, store, lambda text: None)
+    assert artifact.steps[0].changed["compile_s"] == 7.5
+    assert sizes[:3] == [0, 1, 0]  # the clock, one call of one item, the clock
+    assert sizes[3:] == [1, 1, 2, 2, 7, 7, 32, 32]
 
 
 def test_a_program_is_one_graph_for_any_batch(
@@ -148,6 +176,10 @@ def test_compiling_comes_last(tiny: Workload, tmp_path: Any, monkeypatch: pytest
     from mlbench.errors import BuildError
     from mlbench.variants import compile_torch
 
-    monkeypatch.setattr(compile_torch, "_difference", lambda *rest: 0.0)
+    @contextmanager
+    def served(*_rest: Any) -> Iterator[Any]:
+        yield lambda inputs: (np.zeros((len(inputs["image"]), 10)),)
+
+    monkeypatch.setattr(compile_torch, "served", served)
     with pytest.raises(BuildError, match="a module that is compiled when it is loaded cannot be exported"):
         build(recipe("compile", "export_torch"), tiny, Store(tmp_path), lambda text: None)

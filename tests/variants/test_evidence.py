@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from torch import nn
 
-from mlbench.variants.evidence import against_source, agreement, score, stratified_rows
+from mlbench.variants.evidence import (
+    against_source,
+    agreement,
+    calibration,
+    score,
+    stratified_rows,
+    torch_class,
+    weighted_layers,
+)
 from mlbench.workloads import Split
 
 
@@ -83,3 +92,31 @@ def test_the_choice_is_fixed_by_the_seed_and_mixed() -> None:
     assert set(rows_of(labels, 40)) != set(rows_of(labels, 40, seed=1))
     first_half = np.array(labels)[rows_of(labels, 40)[:20]]
     assert 0 < first_half.sum() < 20  # not one class after the other
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "by"),
+    [
+        ("classification", [0, 1, 1], "class"),
+        ("regression", [0.5, 1.5, 2.5], "decile of the label"),
+        ("multilabel", [[0, 1], [1, 1], [0, 0]], "set of classes"),
+        ("token_classification", [[0, 1], [1, -100], [0, 0]], "rarest class"),
+    ],
+)
+def test_a_calibration_is_named_as_it_was_chosen(task: str, labels: list, by: str) -> None:
+    train = Split({"x": np.arange(3)}, np.array(labels), task)
+    for asked, there in ((2, 2), (256, 3)):
+        assert calibration(train, asked) == {
+            "calibration_rows": there,
+            "calibration_set": f"training split, stratified by {by}, seed 0",
+        }
+        assert len(stratified_rows(train, asked)["x"]) == there
+
+
+def test_layers_are_named_by_the_class_of_torch() -> None:
+    class Padded(nn.Conv2d):
+        """A class of the user."""
+
+    module = nn.Sequential(Padded(1, 2, 3), nn.Conv2d(2, 2, 1), nn.ReLU(), nn.Linear(2, 2), nn.LayerNorm(2))
+    assert weighted_layers(module) == {"Conv2d": 2, "Linear": 1}
+    assert torch_class(module[0]) == "Conv2d"

@@ -95,7 +95,7 @@ def test_what_stays_in_float32_is_a_notice(
     exporter(Lowered(b"program", {"aten.linear": 2}, {"aten.bmm": 3}, LAYERS, {"linear": 2}, 32), beside=0.01)
     changed = build_here({**EXPORT, "precision": "int8_dynamic"}).steps[0].changed
     assert changed["notice"] == "these layers stay in float32: 4 convolution"
-    assert "calibration_rows" not in changed
+    assert not {"calibration_rows", "calibration_set"} & set(changed)
     assert changed["validation_flip_rate"] == 0
     assert changed["validation_max_abs_diff"] == pytest.approx(0.01, rel=0.01)
 
@@ -152,6 +152,8 @@ def test_real_programs_agree(
     assert changed["delegated_operators"]["aten.linear"] == 2
     if precision == "int8":
         assert changed["quantized_nodes"] == changed["layers"] == LAYERS
+        assert changed["calibration_rows"] == 64
+        assert changed["calibration_set"] == "training split, stratified by class, seed 0"
     elif precision == "int8_dynamic":
         assert changed["quantized_nodes"] == {"linear": 2}
     session, exact = (open_session(item, RuntimeSettings(threads=1)) for item in (artifact, tiny.source))

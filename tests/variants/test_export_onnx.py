@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 
 from mlbench.records import Artifact
 from mlbench.variants import BuildContext
@@ -34,6 +37,8 @@ def test_the_file_answers_like_the_source(
     assert changed["opset"] == 20
     assert changed["nodes"] == len(model.graph.node)
     assert 0 <= changed["max_abs_diff"] < 1e-4
+    assert changed["checked_batch_sizes"] == [1, 2, 7, 32]
+    assert "checked_lengths" not in changed
     assert artifact.meta == {"precision": "float32"}
 
 
@@ -41,11 +46,48 @@ def test_the_opset_is_as_asked(built: Callable[..., Artifact]) -> None:
     assert built({**STEP, "opset": 18}).steps[0].changed["opset"] == 18
 
 
+def stamped(monkeypatch: pytest.MonkeyPatch, opset: int) -> None:
+    """Let the exporter write that opset, whatever it is asked for, and say so."""
+    real = torch.onnx.export
+
+    def export(module: Any, example: Any, path: Path, **options: Any) -> None:
+        real(module, example, path, **{**options, "opset_version": 20})
+        model = onnx.load(path)
+        next(item for item in model.opset_import if not item.domain).version = opset
+        onnx.save(model, path)
+        warnings.warn("the version converter gave up", stacklevel=1)
+
+    monkeypatch.setattr(torch.onnx, "export", export)
+
+
+def test_another_opset_than_was_asked_for_is_refused(
+    failure: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamped(monkeypatch, 19)
+    said = failure(STEP)
+    assert said.startswith("step 'export_onnx': opset 20 was asked for, but the exporter wrote 19 (before that: ")
+    assert "the version converter gave up" in said
+
+
+def test_an_opset_that_the_runtime_refuses_fails_the_arm_only(
+    failure: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamped(monkeypatch, 99)
+    monkeypatch.setattr(ExportOnnx, "resolve", lambda self, params, context: replace(params, opset=99))
+    said = failure(STEP)
+    assert said.startswith("step 'export_onnx': onnxruntime does not take what was exported with opset 99: ")
+    assert "\n" not in said
+
+
+def test_optimums_exporter_is_for_hugging_face_models(failure: Callable[..., str]) -> None:
+    said = failure({**STEP, "exporter": "optimum"})
+    assert said.startswith("step 'export_onnx': exporter is optimum, which exports Hugging Face models")
+    assert said.endswith("but this one is made by mlbench.workloads.nets:digits_cnn; leave exporter out")
+
+
 def test_every_output_is_exported_and_compared(
     built: Callable[..., Artifact], own_model: Callable[[str], Workload]
 ) -> None:
-    from dataclasses import replace
-
     from mlbench.records import TensorSpec
 
     workload = own_model("two_heads")

@@ -42,6 +42,7 @@ def test_the_answers_stay(
     assert artifact.meta == {"precision": "float32"}
     assert {path.name for path in Path(artifact.path).iterdir()} == {"model.xml", "model.bin", "artifact.json"}
     assert 0 <= artifact.steps[1].changed["max_abs_diff"] < 1e-2
+    assert artifact.steps[1].changed["checked_batch_sizes"] == [1, 2, 7, 32]
     np.testing.assert_allclose(scores(artifact), scores(tiny.source), atol=1e-4 if weights == "float32" else 1e-2)
 
 
@@ -57,6 +58,8 @@ def test_layers_are_quantized_and_agree(
     changed = artifact.steps[2].changed
     assert changed["quantized_nodes"] == changed["layers"] == {"Convolution": 4, "MatMul": 2}
     assert (changed["model_type"], changed["calibration_rows"]) == ("none", 64)
+    assert changed["calibration_set"] == "training split, stratified by class, seed 0"
+    assert changed["converting_nodes"]["FakeQuantize"] >= 6
     assert artifact.meta == {"precision": "int8"}
     found = open_session(artifact, RuntimeSettings()).effective()
     assert found["precision"] == "int8"
@@ -88,7 +91,9 @@ def test_weights_are_packed(
     kinds: set[str],
 ) -> None:
     source, artifact = built(EXPORT, CONVERT), built(EXPORT, CONVERT, {**COMPRESS, **params})
-    packed = artifact.steps[2].changed["packed_weights"]
+    changed = artifact.steps[2].changed
+    assert changed["quantized_nodes"] == changed["layers"] == {"Convolution": 4, "MatMul": 2}
+    packed = changed["packed_weights"]
     assert set(packed) == kinds
     assert sum(packed.values()) > 9000
     assert artifact.size_bytes < source.size_bytes

@@ -25,6 +25,9 @@ def test_channels_go_in_stages(built: Callable[..., Artifact]) -> None:
     assert sum(weight.numel() for weight in load_module(artifact).parameters()) == changed["parameters"]
     assert all(1 <= stage["epochs"] <= 2 for stage in changed["stages"])
     assert all(stage["best_epoch"] <= stage["epochs"] for stage in changed["stages"])
+    assert changed["widths"]["features.0"] == [16, 8]
+    assert changed["widths"]["classifier.1"] == [32, 16]
+    assert "classifier.4" not in changed["widths"]  # what the model answers with
     assert "notice" not in changed
     assert changed["validation_accuracy"] > 0.5
 
@@ -33,7 +36,11 @@ def test_single_weights_go_in_stages_and_stay_away(built: Callable[..., Artifact
     artifact = built({**STEP, "kind": "unstructured", "ratio": 0.8})
     changed = artifact.steps[0].changed
     assert [stage["sparsity"] for stage in changed["stages"]] == pytest.approx([0.4, 0.8], abs=0.01)
-    assert sparsity(load_module(artifact))["sparsity"] == pytest.approx(0.8, abs=0.01)
+    found = sparsity(load_module(artifact))
+    assert found["sparsity"] == changed["sparsity"] == pytest.approx(0.8, abs=0.01)
+    assert found["sparsity_by_layer"] == changed["sparsity_by_layer"]
+    assert len(changed["sparsity_by_layer"]) == 6
+    assert "widths" not in changed
     assert changed["notice"] == NO_SPEED_UP
 
 

@@ -47,6 +47,7 @@ def test_static_quantizes_and_agrees(
     record = artifact.steps[1]
     assert (record.changed["quantized_nodes"]["Conv"], record.changed["quantized_nodes"]["Gemm"]) == (4, 2)
     assert record.changed["calibration_rows"] == 256
+    assert record.changed["calibration_set"] == "training split, stratified by class, seed 0"
     assert record.changed["symbolic_shapes"] is True
     assert record.params["instruction_set"] != "auto"
     assert isinstance(record.params["reduce_range"], bool)
@@ -65,7 +66,7 @@ def test_dynamic_quantizes_and_agrees(
     assert artifact.steps[1].changed["quantized_nodes"] == {"ConvInteger": 4, "MatMulInteger": 2}
     assert artifact.steps[1].changed["layers"] == {"Conv": 4, "Gemm": 2}
     assert set(artifact.steps[1].changed["converting_nodes"]) == {"DynamicQuantizeLinear"}
-    assert "calibration_rows" not in artifact.steps[1].changed
+    assert not {"calibration_rows", "calibration_set"} & set(artifact.steps[1].changed)
     assert artifact.size_bytes < built(EXPORT).size_bytes
     assert agrees(scores(tiny.source), scores(artifact))
 

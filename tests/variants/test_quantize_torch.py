@@ -27,8 +27,10 @@ def test_layers_are_quantized_and_agree(
     artifact = built(STEP)
     record = artifact.steps[0]
     assert artifact.format == "torchscript"
-    assert record.changed["quantized_modules"] == {"ConvReLU2d": 4, "Linear": 1, "LinearReLU": 1}
+    assert record.changed["quantized_nodes"] == {"ConvReLU2d": 4, "Linear": 1, "LinearReLU": 1}
+    assert record.changed["layers"] == {"Conv2d": 4, "Linear": 2}
     assert record.changed["calibration_rows"] == 256
+    assert record.changed["calibration_set"] == "training split, stratified by class, seed 0"
     assert record.changed["deprecated"] == "torch.ao.quantization"
     assert record.params["engine"] in torch.backends.quantized.supported_engines
     assert artifact.meta == {"precision": "int8", "quantized_engine": record.params["engine"]}

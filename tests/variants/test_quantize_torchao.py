@@ -31,7 +31,9 @@ def test_linear_layers_are_quantized_and_agree(
     artifact = built({**LINEAR, "mode": mode})
     changed = artifact.steps[0].changed
     assert artifact.format == "pt2"
-    assert changed["quantized_modules"] == {"Linear": 2}
+    assert changed["quantized_nodes"] == {"Linear": 2}
+    assert changed["layers"] == {"Conv2d": 4, "Linear": 2}
+    assert "calibration_set" not in changed
     assert open_session(artifact, RuntimeSettings()).effective()["precision"] == precision
     exact, quantized = scores(tiny.source), scores(artifact)
     assert flips(exact, quantized) <= 0.02
@@ -44,7 +46,10 @@ def test_a_graph_is_quantized_and_agrees(
     artifact = built({**GRAPH, "calibration_rows": 64})
     changed = artifact.steps[0].changed
     assert changed["quantized_nodes"] == changed["layers"] == {"conv2d": 4, "linear": 2}
+    assert {"dequantize_per_tensor", "quantize_per_tensor"} <= set(changed["converting_nodes"])
+    assert changed["converting_nodes"]["quantize_per_tensor"] >= 6
     assert changed["calibration_rows"] == 64
+    assert changed["calibration_set"] == "training split, stratified by class, seed 0"
     assert "notice" not in changed
     assert artifact.meta == {"precision": "int8", "torchao": True}
     exact, quantized = scores(tiny.source), scores(artifact)

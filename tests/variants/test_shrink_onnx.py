@@ -79,6 +79,7 @@ def test_float16_twice_is_refused(failure: Callable[..., str]) -> None:
 def test_weights_in_blocks(built: Callable[..., Artifact], scores: Callable[..., np.ndarray], bits: int) -> None:
     source, artifact = built(EXPORT), built(EXPORT, {**WEIGHTS, "bits": bits})
     assert artifact.steps[1].changed["quantized_nodes"] == {"MatMulNBits": 2}
+    assert artifact.steps[1].changed["layers"] == {"Conv": 4, "Gemm": 2}
     assert artifact.steps[1].changed["bits"] == bits
     assert artifact.meta == {"precision": f"int{bits} weights"}
     assert artifact.size_bytes < source.size_bytes

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import transformers
@@ -22,10 +23,13 @@ from sklearn.linear_model import LogisticRegression
 from mlbench.config import DataConfig, ModelConfig, ScenarioConfig, TrainConfig, WorkloadConfig
 from mlbench.errors import InputError
 from mlbench.records import IGNORED, Collation, Recipe, RuntimeSettings, StepSpec
+from mlbench.registry import find
 from mlbench.runtimes.loading import answers
 from mlbench.runtimes.tokenized import TokenizedSession
 from mlbench.study import check_lengths
+from mlbench.variants import BuildContext
 from mlbench.variants.build import build
+from mlbench.variants.export_onnx import ExportOnnx, ExportOnnxParams
 from mlbench.variants.store import Store
 from mlbench.workloads import Workload
 from mlbench.workloads.huggingface_model import locate
@@ -226,6 +230,81 @@ def test_export_leaves_batch_and_length_free(config: WorkloadConfig, tiny: Path,
         batch = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
         mine, theirs = (answers(item, RuntimeSettings(), batch) for item in (artifact, workload.source))
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("model", "task"), [("encoder", "classification"), ("token", "token_classification")])
+def test_optimums_exporter_answers_alike(
+    config: WorkloadConfig, tiny: Path, texts: Path, store: Store, model: str, task: str
+) -> None:
+    chosen = of(config, tiny / model, task, **({"head": "fitted"} if model == "encoder" else {}))
+    if model == "token":
+        columns = {"path": str(texts / "words.jsonl"), "inputs": {"words": "words"}, "labels": "tags"}
+        chosen = replace(chosen, data=DataConfig("jsonl", columns))
+    workload = prepare(chosen, store, silent)
+    recipe = Recipe("onnx", (StepSpec("export_onnx", {"exporter": "optimum"}),))
+    artifact = build(recipe, workload, store, silent)
+    changed = artifact.steps[0].changed
+    assert changed["opset"] == 20
+    assert changed["max_abs_diff"] < 1e-4
+    assert len(changed["checked_lengths"]) == 3
+    graph = onnx.load(Path(artifact.path) / artifact.entry).graph
+    axes = [[axis.dim_param for axis in item.type.tensor_type.shape.dim] for item in (*graph.input, *graph.output)]
+    assert [item.name for item in graph.input] == [spec.name for spec in workload.source.inputs]
+    assert axes[:2] == [["batch", "length"]] * 2
+    assert axes[2][: len(axes[2]) - 1] == (["batch", "length"] if model == "token" else ["batch"])
+    for rows, length in ((1, 3), (5, 8), (3, 20)):
+        tokens = np.resize(workload.data.test.inputs["input_ids"], (rows, length))
+        batch = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
+        mine, theirs = (answers(item, RuntimeSettings(), batch) for item in (artifact, workload.source))
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_is_fused_as_optimum_writes_it(config: WorkloadConfig, tiny: Path, store: Store) -> None:
+    workload = prepare(of(config, tiny / "encoder", head="fitted"), store, silent)
+    recipe = Recipe("fused", (StepSpec("export_onnx", {"exporter": "optimum"}), StepSpec("fuse_onnx")))
+    changed = build(recipe, workload, store, silent).steps[1].changed
+    assert changed["fused_nodes"]["Attention"] == 1  # of one layer
+    assert "notice" not in changed
+    assert len(changed["checked_lengths"]) == 3
+
+
+def test_weights_beside_the_graph_are_named_as_elsewhere(
+    config: WorkloadConfig, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Store(tmp_path)
+    workload = prepare(of(config, tiny / "encoder", head="fitted"), own, silent)
+    monkeypatch.setattr("mlbench.workloads.onnx_data.SINGLE_FILE_LIMIT", 0)
+    recipe = Recipe("onnx", (StepSpec("export_onnx", {"exporter": "optimum"}),))
+    artifact = build(recipe, workload, own, silent)
+    assert {path.name for path in Path(artifact.path).iterdir()} >= {"model.onnx", "model.onnx.data"}
+    mine, theirs = (answers(item, RuntimeSettings(), given(workload)) for item in (artifact, workload.source))
+    np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [("export_torch", "aot_inductor"), ("export_onnx", "convert_openvino"), ("export_onnx", "optimize_onnx")],
+    ids=lambda steps: steps[1],
+)
+def test_what_keeps_the_answers_is_checked_at_several_lengths(
+    config: WorkloadConfig, tiny: Path, store: Store, steps: tuple[str, ...]
+) -> None:
+    missing = find("step", steps[1]).missing()
+    if missing:
+        pytest.skip(f"{steps[1]} {missing}")
+    workload = prepare(of(config, tiny / "encoder", head="fitted"), store, silent)
+    artifact = build(Recipe("arm", tuple(map(StepSpec, steps))), workload, store, silent)
+    assert [step.changed["checked_lengths"] for step in artifact.steps] == [[4, 5, 8]] * 2
+
+
+def test_optimums_exporter_does_not_reach_the_terminal(
+    config: WorkloadConfig, tiny: Path, store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    workload = prepare(of(config, tiny / "encoder", head="fitted"), store, silent)
+    context = BuildContext(workload, silent)
+    capfd.readouterr()
+    ExportOnnx().apply(workload.source, ExportOnnxParams(exporter="optimum"), context, tmp_path)
+    assert capfd.readouterr() == ("", "")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -25,10 +25,17 @@ WEIGHTS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
 Use = Callable[..., Workload]
 
 
-def write(path: Path, name: str = "features", weights: np.ndarray = WEIGHTS, **saving: Any) -> str:
+def write(
+    path: Path,
+    name: str = "features",
+    weights: np.ndarray = WEIGHTS,
+    operator: str = "MatMul",
+    domain: str = "",
+    **saving: Any,
+) -> str:
     """A linear classifier that also gives the highest score, before the scores."""
     nodes = [
-        helper.make_node("MatMul", [name, "w"], ["scores"]),
+        helper.make_node(operator, [name, "w"], ["scores"], domain=domain),
         helper.make_node("ReduceMax", ["scores"], ["best"], keepdims=0, noop_with_empty_axes=0),
     ]
     outputs = [
@@ -42,7 +49,8 @@ def write(path: Path, name: str = "features", weights: np.ndarray = WEIGHTS, **s
         outputs,
         [numpy_helper.from_array(weights, "w")],
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path, **saving)
+    known = [helper.make_opsetid("", 18), *([helper.make_opsetid(domain, 1)] if domain else [])]
+    onnx.save(helper.make_model(graph, opset_imports=known, ir_version=9), path, **saving)
     return str(path)
 
 
@@ -109,6 +117,21 @@ def test_damaged_files(use: Use, tmp_path: Path) -> None:
     assert "m.onnx is not a valid ONNX file" in refusal(use, str(path))
     path.write_bytes(b"hello")
     assert "is not a valid ONNX file" in refusal(use, str(path))
+
+
+@pytest.mark.parametrize(
+    ("domain", "words"),
+    [
+        ("", "m.onnx is not a valid ONNX file: No Op registered for Frobnicate"),
+        ("com.example", "m.onnx cannot be loaded by onnxruntime: "),
+    ],
+    ids=["of onnx", "of a domain"],
+)
+def test_an_unknown_operator_is_named(use: Use, tmp_path: Path, domain: str, words: str) -> None:
+    said = refusal(use, write(tmp_path / "m.onnx", operator="Frobnicate", domain=domain))
+    assert words in said
+    assert "Frobnicate" in said
+    assert "\n" not in said
 
 
 def test_what_is_wrong_before_anything_is_read(tmp_path: Path) -> None:

@@ -143,6 +143,24 @@ def test_export_answers_like_the_source(make: Make, tmp_path: Path) -> None:
         assert 33 > len(artifact.steps[0].changed["checked_batch_sizes"]) > 3
 
 
+def test_export_is_compared_at_every_size(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("skl2onnx", reason="the extra sklearn is not installed")
+    from mlbench.variants import onnx_files
+
+    answer_of = onnx_files.answer_of
+
+    def odd(path: Path) -> Any:
+        """What answers differently in batches of seven, and nowhere else."""
+        answer = answer_of(path)
+        return lambda inputs: answer(inputs) + np.float32(len(inputs["features"]) == 7)
+
+    monkeypatch.setattr(onnx_files, "answer_of", odd)
+    workload = make()
+    share = 100 * 7 / len(workload.data.validation)
+    with pytest.raises(BuildError, match=rf"{share:.1f} % of the validation items differ .* \(up to 1\)"):
+        exported(workload, tmp_path / "store")
+
+
 def test_export_that_cannot_be_done(make: Make, tmp_path: Path) -> None:
     pytest.importorskip("skl2onnx", reason="the extra sklearn is not installed")
     np.savez(tmp_path / "d.npz", a=np.eye(30, 3), b=np.eye(30, 2), labels=np.arange(30) % 2)
