@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _SEED = 0
+_ITEMS = 256  # of a comparison: building must not take longer the more data there is
 _STRATA = {"class": "class", "number": "decile of the label", "multi_hot": "set of classes", "token": "rarest class"}
 
 Answer = Callable[[dict[str, npt.NDArray[Any]]], npt.NDArray[np.generic]]
@@ -43,11 +45,21 @@ def score(outputs: npt.NDArray[np.generic], split: Split) -> dict[str, float]:
 
 
 def against_source(reference: Answer, result: Answer, validation: Split) -> dict[str, float]:
-    """Agreement and both qualities on the validation split; the names say that it is not the test split."""
-    before, after = reference(validation.inputs), result(validation.inputs)
-    found = {f"validation_{name}": value for name, value in agreement(before, after, validation.task).items()}
-    found |= {f"validation_{name}_before": value for name, value in score(before, validation).items()}
-    return found | {f"validation_{name}": value for name, value in score(after, validation).items()}
+    """Agreement and both qualities on a stratified sample of the validation split, whatever its size; the names say
+    that it is not the test split, and ``validation_items`` how many they were.
+    """
+    chosen = _stratified(validation, min(_ITEMS, len(validation)), _SEED)
+    sample = replace(
+        validation,
+        inputs={name: array[chosen] for name, array in validation.inputs.items()},
+        labels=validation.labels[chosen],
+        originals={},
+    )
+    before, after = reference(sample.inputs), result(sample.inputs)
+    found = {f"validation_{name}": value for name, value in agreement(before, after, sample.task).items()}
+    found |= {f"validation_{name}_before": value for name, value in score(before, sample).items()}
+    found |= {f"validation_{name}": value for name, value in score(after, sample).items()}
+    return {**found, "validation_items": len(sample)}
 
 
 def weighted_layers(module: nn.Module) -> dict[str, int]:
@@ -85,6 +97,11 @@ def stratified_rows(split: Split, rows: int, seed: int = _SEED) -> dict[str, npt
         rows: How many; all items when the split has fewer.
         seed: Fixes the choice and the order.
     """
+    chosen = _stratified(split, rows, seed)
+    return {name: array[chosen] for name, array in split.inputs.items()}
+
+
+def _stratified(split: Split, rows: int, seed: int) -> npt.NDArray[np.intp]:
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(split))
     labels = strata(split.labels, load("task", split.task).labels, least=1)[order]
@@ -93,5 +110,5 @@ def stratified_rows(split: Split, rows: int, seed: int = _SEED) -> dict[str, npt
     for label in np.unique(labels):
         where = np.flatnonzero(labels == label)
         share[where] = (np.arange(len(where)) + generator.random()) / len(where)
-    chosen = order[np.sort(np.argsort(share, kind="stable")[: min(rows, len(split))])]
-    return {name: array[chosen] for name, array in split.inputs.items()}
+    chosen: npt.NDArray[np.intp] = order[np.sort(np.argsort(share, kind="stable")[: min(rows, len(split))])]
+    return chosen

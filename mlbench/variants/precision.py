@@ -95,8 +95,13 @@ class Precision:
         built = Built("torch_tuned", WEIGHTS, {}, {**meta, TUNING: tuning})
         validation = context.workload.data.validation
         with served(artifact, None, context, out) as source, served(artifact, built, context, out) as result:
-            require_finite(self.name, result(validation.inputs)[0])
-            found = against_source(lambda inputs: source(inputs)[0], lambda inputs: result(inputs)[0], validation)
+
+            def answered(inputs: dict[str, Any]) -> Any:
+                outputs = result(inputs)[0]
+                require_finite(self.name, outputs)
+                return outputs
+
+            found = against_source(lambda inputs: source(inputs)[0], answered, validation)
         built.changed.update(
             {
                 "weight_bytes_before": before,

@@ -63,7 +63,23 @@ def test_against_source_names_what_it_measured_on() -> None:
         "validation_flip_rate": 2 / 3,
         "validation_accuracy_before": 1.0,
         "validation_accuracy": 1 / 3,
+        "validation_items": 3,
     }
+
+
+def test_against_source_asks_no_more_of_a_large_split_and_every_class_of_it() -> None:
+    labels = np.repeat(np.arange(4), [700, 200, 90, 10])
+    split = Split({"x": np.eye(4)[labels]}, labels)
+    asked: list[np.ndarray] = []
+
+    def answer(inputs: dict[str, np.ndarray]) -> np.ndarray:
+        asked.append(inputs["x"])
+        return inputs["x"]
+
+    found = against_source(answer, answer, split)
+    assert (found["validation_items"], found["validation_accuracy"]) == (256, 1.0)
+    assert [len(items) for items in asked] == [256, 256]
+    assert np.bincount(asked[0].argmax(axis=1), minlength=4).tolist() == pytest.approx([179, 51, 23, 3], abs=1)
 
 
 def rows_of(labels: list[int], rows: int, seed: int = 0) -> np.ndarray:
