@@ -45,8 +45,9 @@ def score(outputs: npt.NDArray[np.generic], split: Split) -> dict[str, float]:
 
 
 def against_source(reference: Answer, result: Answer, validation: Split) -> dict[str, float]:
-    """Agreement and both qualities on a stratified sample of the validation split, whatever its size; the names say
-    that it is not the test split, and ``validation_items`` how many they were.
+    """Agreement and both qualities on a stratified sample of the validation split, whatever its size.
+
+    The names say that it is not the test split, and ``validation_items`` how many items it was.
     """
     chosen = _stratified(validation, min(_ITEMS, len(validation)), _SEED)
     sample = replace(
