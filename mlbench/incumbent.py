@@ -52,7 +52,7 @@ def incumbent(
     recipe = replace(known.recipe, name=INCUMBENT, description=about)
     arm = Arm(INCUMBENT, "incumbent", recipe, counted(artifact), recipe.runtime)
     try:
-        examine(arm)
+        examine(arm, workload.data.collation)
     except WorkerError as error:
         raise InputError(f"incumbent: {what} cannot take part: {error}; leave out incumbent=true") from error
     return (arm,)

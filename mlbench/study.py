@@ -198,7 +198,7 @@ def _build_arms(
 
 def _arm(recipe: Recipe, role: Role, workload: Workload, store: Store, step: Callable[[str], None]) -> Arm:
     arm = Arm(recipe.name, role, recipe, counted(build(recipe, workload, store, step)), recipe.runtime)
-    examine(arm)  # an interpreter of its own is asked before anything is measured
+    examine(arm, workload.data.collation)  # what it lacks is told before anything is measured
     return arm
 
 

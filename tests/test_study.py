@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mlbench import study
-from mlbench.errors import InputError
-from mlbench.records import Arm, Artifact, Notice, Recipe, RuntimeSettings, StepRecord, StepSpec
+from mlbench.errors import InputError, MlbenchError
+from mlbench.records import Arm, Artifact, Collation, Notice, Recipe, RuntimeSettings, StepRecord, StepSpec
 from mlbench.study import _build_arms, _step_notices
 from mlbench.variants.store import Store
 
@@ -33,14 +33,17 @@ def test_what_a_step_expects_is_said_once_for_all_arms_that_share_it() -> None:
     ]
 
 
-def build_arms(monkeypatch: pytest.MonkeyPatch, store: Path, *recipes: Recipe) -> tuple[Any, list[str]]:
-    """The arms of these recipes on a scikit-learn model, of which only its format matters; and what was told."""
+def build_arms(
+    monkeypatch: pytest.MonkeyPatch, store: Path, *recipes: Recipe, made_as: str = "sklearn"
+) -> tuple[Any, list[str]]:
+    """The arms of these recipes on a model of which only its format matters; and what was told."""
     told: list[str] = []
     monkeypatch.setattr(study, "recipes", lambda config: recipes)
-    source = Artifact("d", "sklearn", "", "model.joblib", (), (), 0)
+    monkeypatch.setattr(study, "counted", lambda artifact: artifact)
+    source = Artifact("d", made_as, "", "model", (), (), 0)
     progress: Any = SimpleNamespace(phase=lambda text: None, step=lambda text: None, notice=told.append)
     runs: Any = SimpleNamespace(announce_arm=lambda name, role: "", champion=None)
-    workload: Any = SimpleNamespace(source=source)
+    workload: Any = SimpleNamespace(source=source, data=SimpleNamespace(collation=Collation()))
     config: Any = SimpleNamespace(incumbent=False)
     return _build_arms(config, workload, Store(store), progress, runs), told
 
@@ -62,3 +65,17 @@ def test_a_baseline_that_does_not_fit_the_model_is_the_users_mistake(
 ) -> None:
     with pytest.raises(InputError, match="needs an onnx artifact, but gets sklearn"):
         build_arms(monkeypatch, tmp_path, UNFIT, Recipe("twin"))
+
+
+def test_what_an_arm_asks_for_and_is_not_here_is_found_when_it_is_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = RuntimeSettings(options={"providers": ["CUDAExecutionProvider", "CPUExecutionProvider"]})
+    lacks = "this onnxruntime has no execution provider 'CUDAExecutionProvider'"
+    gpu, twin = Recipe("gpu", (), asked), Recipe("twin", (), RuntimeSettings(options={"providers": ["CPUExecutionProvider"]}))
+    (arms, failed), _ = build_arms(monkeypatch, tmp_path, Recipe("baseline"), gpu, twin, made_as="onnx")
+    assert [arm.name for arm in arms] == ["baseline", "twin"]
+    assert [item.name for item in failed] == ["gpu"]
+    assert lacks in failed[0].failure
+    with pytest.raises(MlbenchError, match=f"the baseline cannot be built: {lacks}"):
+        build_arms(monkeypatch, tmp_path, gpu, twin, made_as="onnx")

@@ -158,7 +158,7 @@ class Coordinator:
                         self._trial(trial, directory)
                         self._gathered.done.add(trial)
                         self._trial_over(trial, self._gathered.part(self._plan, trial))
-                    if self._ends(trial + 1):
+                    if self._gives_up() or self._ends(trial + 1):
                         break
             except KeyboardInterrupt:
                 complete = False
@@ -166,6 +166,14 @@ class Coordinator:
                 self._stop_all()
         measured = self._gathered.measured(self._plan)
         return replace(measured, energy_source=energy_source, absent=dict(absent or {}), complete=complete)
+
+    def _gives_up(self) -> bool:
+        """Measure no more where the baseline cannot be measured: there is nothing to compare the others with."""
+        baseline = self._plan.baseline
+        if baseline not in self._gathered.broken:
+            return False
+        self._gathered.abandon(self._plan, f"not measured, because {baseline} never got through a trial")
+        return True
 
     def _ends(self, trials: int) -> bool:
         """Whether so many trials are all there will be, because a look that the plan has found them enough."""

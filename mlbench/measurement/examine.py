@@ -3,12 +3,21 @@
 It is written for older Pythons than mlbench itself needs, so that those can say that they are too old.
 """
 
+from __future__ import annotations
+
 import json
 import sys
+from typing import Any
 
 
-def reason(artifact_format: str, runtime: str) -> str:
-    """Why this interpreter cannot serve the format with the runtime, as a clause; empty when it can."""
+def reason(artifact_format: str, settings: dict[str, Any], *, texts: bool = False) -> str:
+    """Why this interpreter cannot serve the format as the settings say, as a clause; empty when it can.
+
+    Args:
+        artifact_format: What is to be served.
+        settings: The arm's runtime settings, as plain values.
+        texts: Calls begin with texts, which takes a library of its own.
+    """
     if sys.version_info < (3, 11):  # noqa: UP036 - another interpreter than mlbench was installed for
         return "is Python " + ".".join(map(str, sys.version_info[:2])) + ", but the worker needs 3.11 or later"
     try:
@@ -16,17 +25,25 @@ def reason(artifact_format: str, runtime: str) -> str:
     except ImportError as error:
         return f"cannot import numpy: {error}"
     from mlbench.errors import MlbenchError
-    from mlbench.records import RuntimeSettings
-    from mlbench.runtimes.loading import runtime_for
+    from mlbench.measurement.wire import settings_from_dict
+    from mlbench.runtimes.loading import check_available, runtime_for
 
+    asked = settings_from_dict(settings)
     try:
-        runtime_for(artifact_format, RuntimeSettings(name=runtime)).import_library()
+        runtime_for(artifact_format, asked).import_library()
+        check_available(artifact_format, asked)
     except MlbenchError as error:
         return f"cannot serve the arm: {error}"
     except Exception as error:  # noqa: BLE001 - a library that is damaged raises what it likes
         return f"cannot import what the runtime needs: {type(error).__name__}: {error}"
+    try:
+        if texts:
+            import tokenizers  # noqa: F401 - the import is the point
+    except ImportError as error:
+        return f"cannot import tokenizers, which calls that begin with texts need: {error}"
     return ""
 
 
 if __name__ == "__main__":
-    print(json.dumps({"reason": reason(*sys.argv[1:3])}))  # noqa: T201 - this is the answer
+    answer = {"reason": reason(sys.argv[1], json.loads(sys.argv[2]), texts=sys.argv[3] == "texts")}
+    print(json.dumps(answer))  # noqa: T201 - this is the answer

@@ -52,6 +52,12 @@ class Gathered:
         if gone:
             self._gone.add(loss.arm)
 
+    def abandon(self, plan: Plan, reason: str) -> None:
+        """Nothing more of the plan is measured: every arm that worked so far loses the trials that are left."""
+        left = [trial for trial in range(plan.trials) if trial not in self.done]
+        worked = [arm for arm in plan.arms if arm not in self.broken]
+        self._lost += [LostTrial(arm, trial, reason) for arm in worked for trial in left]
+
     def starts_over(self, trial: int) -> bool:
         """Whether to measure the trial that is just over once more, and if so forget what it gave.
 

@@ -11,10 +11,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from mlbench.errors import WorkerError
-from mlbench.records import Arm, RuntimeSettings
+from mlbench.records import Arm, Collation, RuntimeSettings
+from mlbench.runtimes.loading import check_available
 
 EXAMINER = "mlbench.measurement.examine"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -51,28 +53,38 @@ def problem(python: str) -> str:
     return "" if os.access(path, os.X_OK) else f"the interpreter {python} is not executable"
 
 
-def examine(arm: Arm) -> None:
-    """See that the arm's own interpreter can import numpy and the runtime; nothing to see where it has none.
+def examine(arm: Arm, collation: Collation | None = None) -> None:
+    """See that the interpreter of the arm's workers has what its settings ask for, before anything is measured.
+
+    One of the arm's own is also asked to import numpy, the runtime's library, and what tokenizes where calls begin with
+    texts.
+
+    Args:
+        arm: The arm.
+        collation: What the workers do to the items of each batch.
 
     Raises:
-        WorkerError: It cannot; the sentence names the interpreter and the module.
+        WorkerError: It has not; the sentence says what, and names an interpreter of the arm's own.
     """
     settings = arm.settings
     if settings.python is None:
+        check_available(arm.artifact.format, settings)
         return
     found = problem(settings.python)
     if found:
         raise WorkerError(f"runtime.python: {found}")
-    reason = _ask(settings.python, arm.artifact.format, settings)
+    texts = collation is not None and bool(collation.tokenizer)
+    reason = _ask(settings.python, arm.artifact.format, settings, texts=texts)
     if reason:
         raise WorkerError(f"runtime.python: the interpreter {settings.python} {reason}")
 
 
-def _ask(python: str, artifact_format: str, settings: RuntimeSettings) -> str:
+def _ask(python: str, artifact_format: str, settings: RuntimeSettings, *, texts: bool) -> str:
     """What the interpreter says of itself, as a clause; empty where all is well."""
+    asked = (artifact_format, json.dumps(asdict(settings)), "texts" if texts else "")
     try:
         done = subprocess.run(
-            command(python, EXAMINER, artifact_format, settings.name),
+            command(python, EXAMINER, *asked),
             env=environment(python, os.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -67,6 +67,9 @@ class Runtime(Protocol):
 
     One whose library can say where the time of a call goes may also have ``profile(artifact, settings, batches)``,
     which gives a :class:`mlbench.records.Profile` for each batch: from a few calls, in a process that measures nothing.
+
+    One whose settings may ask for what is not here may also have ``check_available(settings)``, which raises WorkerError:
+    it is asked before anything is measured, and says nothing of a single artifact.
     """
 
     name: str

@@ -48,6 +48,15 @@ class Executorch:
         """Problems of the options, as sentences; there are none to set."""
         return option_problems(OPTIONS, options)
 
+    def check_available(self, settings: RuntimeSettings) -> None:
+        """See that the device is the CPU.
+
+        Raises:
+            WorkerError: It is another one.
+        """
+        if settings.device != "cpu":
+            raise WorkerError(f"the executorch runtime serves on the CPU, but runtime.device is {settings.device}")
+
     def load(self, artifact: Artifact, settings: RuntimeSettings) -> ExecutorchSession:
         """Load the program, with a pool of as many threads as the settings say.
 
@@ -57,8 +66,7 @@ class Executorch:
         found = self.check_options(settings.options)
         if found:
             raise WorkerError("; ".join(found))
-        if settings.device != "cpu":
-            raise WorkerError(f"the executorch runtime serves on the CPU, but runtime.device is {settings.device}")
+        self.check_available(settings)
         binding = _binding()
         if not binding._is_available(BACKEND):  # noqa: SLF001 - the binding has no public names for these
             raise WorkerError(f"this build of executorch has no {BACKEND}, which the program was built for")

@@ -63,6 +63,18 @@ def check_runtime(artifact_format: str | None, settings: RuntimeSettings) -> lis
     return checker(settings.options) if checker is not None else []
 
 
+def check_available(artifact_format: str, settings: RuntimeSettings) -> None:
+    """See that what the settings ask for is here: devices, execution providers, arithmetic of a precision.
+
+    Raises:
+        WorkerError: It is not, or no runtime here serves the format.
+    """
+    runtime = runtime_for(artifact_format, settings)
+    checker: Callable[[RuntimeSettings], None] | None = getattr(runtime, "check_available", None)
+    if checker is not None:
+        checker(settings)
+
+
 def _not_served(artifact_format: str, runtime: Runtime) -> str:
     return f"'{runtime.name}' does not serve {artifact_format} artifacts; it serves {', '.join(runtime.formats)}"
 

@@ -55,6 +55,19 @@ class OnnxRuntime:
         """Problems of the options, as sentences."""
         return option_problems(OPTIONS, options)
 
+    def check_available(self, settings: RuntimeSettings) -> None:
+        """See that the execution providers are in this build; the CPU's always is.
+
+        Raises:
+            WorkerError: One is not.
+        """
+        asked = settings.options.get("providers")
+        if asked is None and settings.device == "cpu":
+            return
+        import onnxruntime as ort
+
+        _providers(asked, settings.device, ort.get_available_providers())
+
     def load(self, artifact: Artifact, settings: RuntimeSettings) -> OnnxSession:
         """Open an inference session.
 

@@ -45,6 +45,27 @@ class OpenVino:
         """Problems of the options, as sentences."""
         return option_problems(OPTIONS, options)
 
+    def check_available(self, settings: RuntimeSettings) -> None:
+        """See that OpenVINO computes in the precision on this CPU, from a model of one operator; it always does in f32.
+
+        Raises:
+            WorkerError: It does not, or another device is asked for.
+        """
+        _require_cpu(settings)
+        options = read_options(OPTIONS, settings.options)
+        if options["precision"] == OPTIONS["precision"].default:
+            return
+        import openvino as ov
+        from openvino import opset13 as operators
+
+        value = operators.parameter([1], np.float32)
+        model = ov.Model([operators.relu(value)], [value], "one operator")
+        try:
+            compiled = ov.Core().compile_model(model, "CPU", _properties(options, settings.threads))
+        except RuntimeError as error:
+            raise WorkerError(f"openvino cannot have these settings here: {_last_line(error)}") from error
+        _require_precision(compiled, options["precision"])
+
     def load(self, artifact: Artifact, settings: RuntimeSettings) -> OpenVinoSession:
         """Compile the model for the CPU.
 
@@ -68,22 +89,33 @@ class OpenVino:
         found = self.check_options(settings.options)
         if found:
             raise WorkerError("; ".join(found))
-        if settings.device != "cpu":
-            raise WorkerError(f"the openvino runtime serves on the CPU, but runtime.device is {settings.device}")
+        _require_cpu(settings)
         options = read_options(OPTIONS, settings.options)
         path = Path(artifact.path) / artifact.entry
         try:
             compiled = ov.Core().compile_model(str(path), "CPU", {**_properties(options, settings.threads), **more})
         except RuntimeError as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            raise WorkerError(f"{path} cannot be loaded by openvino: {lines[-1] if lines else error}") from error
-        found_precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-        if found_precision != options["precision"]:
-            raise WorkerError(
-                f"runtime.options: precision is {options['precision']}, but openvino computes in {found_precision} on "
-                "this CPU"
-            )
+            raise WorkerError(f"{path} cannot be loaded by openvino: {_last_line(error)}") from error
+        _require_precision(compiled, options["precision"])
         return OpenVinoSession(compiled, artifact, options)
+
+
+def _last_line(error: RuntimeError) -> str:
+    """What an exception of OpenVINO comes down to: above it stands where in its code it was raised."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _require_cpu(settings: RuntimeSettings) -> None:
+    if settings.device != "cpu":
+        raise WorkerError(f"the openvino runtime serves on the CPU, but runtime.device is {settings.device}")
+
+
+def _require_precision(compiled: Any, asked: str) -> None:
+    """See that a compiled model computes in the precision that was asked for."""
+    found = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    if found != asked:
+        raise WorkerError(f"runtime.options: precision is {asked}, but openvino computes in {found} on this CPU")
 
 
 def _properties(options: Mapping[str, Any], threads: int) -> dict[str, Any]:

@@ -53,16 +53,24 @@ class PyfuncRuntime:
         """Problems of the options, as sentences; there are none to set."""
         return option_problems(OPTIONS, options)
 
+    def check_available(self, settings: RuntimeSettings) -> None:
+        """See that the device is the CPU.
+
+        Raises:
+            WorkerError: It is another one.
+        """
+        if settings.device != "cpu":
+            raise WorkerError(
+                f"pyfunc leaves the device to the model, so runtime.device must be cpu, not '{settings.device}'"
+            )
+
     def load(self, artifact: Artifact, settings: RuntimeSettings) -> PyfuncSession:
         """Load the model as MLflow does.
 
         Raises:
             WorkerError: The model or the settings cannot be served.
         """
-        if settings.device != "cpu":
-            raise WorkerError(
-                f"pyfunc leaves the device to the model, so runtime.device must be cpu, not '{settings.device}'"
-            )
+        self.check_available(settings)
         found = self.check_options(settings.options)
         if found:
             raise WorkerError("; ".join(found))

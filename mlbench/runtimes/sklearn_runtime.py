@@ -73,14 +73,22 @@ class SklearnRuntime:
         """Problems of the options, as sentences; there are none to set."""
         return option_problems(OPTIONS, options)
 
+    def check_available(self, settings: RuntimeSettings) -> None:
+        """See that the device is the CPU.
+
+        Raises:
+            WorkerError: It is another one.
+        """
+        if settings.device != "cpu":
+            raise WorkerError(f"scikit-learn runs on the cpu, not on '{settings.device}'")
+
     def load(self, artifact: Artifact, settings: RuntimeSettings) -> SklearnSession:
         """Load the estimator.
 
         Raises:
             WorkerError: The artifact or the settings cannot be served.
         """
-        if settings.device != "cpu":
-            raise WorkerError(f"scikit-learn runs on the cpu, not on '{settings.device}'")
+        self.check_available(settings)
         found = self.check_options(settings.options)
         if found:
             raise WorkerError("; ".join(found))

@@ -47,6 +47,19 @@ class TorchRuntime:
         """Problems of the options, as sentences."""
         return option_problems(OPTIONS, options)
 
+    def check_available(self, settings: RuntimeSettings) -> None:
+        """See that there is a CUDA device where one is asked for.
+
+        Raises:
+            WorkerError: There is none.
+        """
+        if settings.device != "cuda":
+            return
+        import torch
+
+        if not torch.cuda.is_available():
+            raise WorkerError("runtime.device is cuda, but torch finds no CUDA device here")
+
     def load(self, artifact: Artifact, settings: RuntimeSettings) -> TorchSession:
         """Load a module and set the threads of this process.
 
@@ -59,8 +72,7 @@ class TorchRuntime:
         if found:
             raise WorkerError("; ".join(found))
         options = read_options(OPTIONS, settings.options)
-        if settings.device == "cuda" and not torch.cuda.is_available():
-            raise WorkerError("runtime.device is cuda, but torch finds no CUDA device here")
+        self.check_available(settings)
         torch.set_num_threads(settings.threads)
         _set_inter_threads(settings.inter_threads)
         torch.set_float32_matmul_precision(options["matmul_precision"])

@@ -345,6 +345,35 @@ def test_an_arm_that_cannot_load_fails_alone_and_is_not_tried_again() -> None:
     assert len(measurement.turns) == 2 * len(PLAN.schedule)
 
 
+def test_a_baseline_that_cannot_load_ends_the_measurement_with_its_trial() -> None:
+    bench = Bench()
+    bench.spoil = {("baseline", 0): {"load": "no such device"}, ("b", 0): {"load": "the file is corrupt"}}
+    parts: dict[int, Measurement] = {}
+    measurement = bench.run(trial_over=parts.__setitem__)
+    assert [handle.arm.name for handle in bench.handles] == ["baseline", "a", "b"]
+    assert {turn.trial for turn in measurement.turns} == {0}
+    assert list(parts) == [0]
+    rest = "not measured, because baseline never got through a trial"
+    assert [(loss.arm, loss.trial, loss.reason) for loss in measurement.lost] == [
+        ("baseline", 0, "no such device"),
+        ("b", 0, "the file is corrupt"),
+        ("a", 1, rest),
+        ("a", 2, rest),
+    ]
+    assert measurement.complete
+    again = Bench()
+    assert again.run(before=[parts[0]]).lost == measurement.lost  # nor is it tried again when the study goes on
+    assert again.handles == []
+
+
+def test_a_baseline_whose_worker_dies_once_is_measured_on() -> None:
+    bench = Bench()
+    bench.gone = {("baseline", 0): {"load": killed()}}
+    measurement = bench.run()
+    assert {turn.trial for turn in measurement.turns} == {0, 1, 2}
+    assert [loss.repeated for loss in measurement.lost] == [True]
+
+
 def test_an_arm_lost_in_a_later_trial_comes_back_in_the_next() -> None:
     bench = Bench()
     bench.spoil = {("b", 1): {"turn": "the device is gone"}}

@@ -22,7 +22,7 @@ from mlbench.measurement.coordinator import IMPORT_TIMEOUT_S
 from mlbench.measurement.examine import reason
 from mlbench.measurement.interpreters import command, environment, examine, problem
 from mlbench.measurement.process import WorkerProcess, arm_message, worker_environment
-from mlbench.records import Arm, Artifact, TensorSpec
+from mlbench.records import Arm, Artifact, Collation, TensorSpec
 
 
 def onnx_artifact(folder: Path) -> Artifact:
@@ -94,7 +94,20 @@ def test_what_an_interpreter_lacks_is_said_before_anything_is_measured(
         examine(arm(made, bare))
     with pytest.raises(WorkerError, match=f"the interpreter {other} cannot serve the arm: .*needs torch, which is not"):
         examine(arm(replace(made, format="torch_module"), other))
-    examine(arm(made, None))  # mlbench's own is asked by nobody
+    with pytest.raises(WorkerError, match=f"the interpreter {other} cannot import tokenizers, which calls that begin wit"):
+        examine(arm(made, other), Collation(tokenizer="{}"))
+    elsewhere = arm(made, other)
+    asked = replace(elsewhere.settings, options={"providers": ["CUDAExecutionProvider"]})
+    with pytest.raises(WorkerError, match=f"the interpreter {other} cannot serve the arm: this onnxruntime has no exec"):
+        examine(replace(elsewhere, settings=asked))
+
+
+def test_of_the_interpreter_here_only_the_settings_are_asked(tmp_path: Path) -> None:
+    here = arm(onnx_artifact(tmp_path), None)
+    examine(here, Collation(tokenizer="{}"))
+    asked = replace(here.settings, options={"providers": ["CUDAExecutionProvider"]})
+    with pytest.raises(WorkerError, match="^this onnxruntime has no execution provider 'CUDAExecutionProvider'"):
+        examine(replace(here, settings=asked))
 
 
 def test_what_is_no_interpreter(tmp_path: Path) -> None:
@@ -117,12 +130,12 @@ def test_what_is_no_interpreter(tmp_path: Path) -> None:
 
 def test_an_old_python_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 9, 1))
-    assert reason("onnx", "auto") == "is Python 3.9, but the worker needs 3.11 or later"
+    assert reason("onnx", {}) == "is Python 3.9, but the worker needs 3.11 or later"
 
 
 def test_here_the_answer_is_the_registrys() -> None:
-    assert reason("onnx", "auto") == ""
-    assert "does not serve onnx artifacts" in reason("onnx", "torch")
+    assert reason("onnx", {}) == reason("onnx", {}, texts=True) == ""
+    assert "does not serve onnx artifacts" in reason("onnx", {"name": "torch"})
 
 
 def test_the_import_path_is_the_interpreters_own() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from mlbench.errors import WorkerError
 from mlbench.records import Artifact, RuntimeSettings
-from mlbench.runtimes.loading import DelayedSession, check_runtime, open_session, runtime_for
+from mlbench.runtimes.loading import DelayedSession, check_available, check_runtime, open_session, runtime_for
 
 AUTO = RuntimeSettings()
 
@@ -81,10 +81,25 @@ def test_a_runtime_without_options_to_check(monkeypatch: pytest.MonkeyPatch) -> 
     assert check_runtime("onnx", RuntimeSettings("plain", options={"anything": 1})) == []
 
 
+def test_what_is_not_here_is_told_without_an_artifact(monkeypatch: pytest.MonkeyPatch) -> None:
+    for artifact_format in ("sklearn", "pyfunc"):
+        check_available(artifact_format, AUTO)
+        with pytest.raises(WorkerError, match="'cuda'"):
+            check_available(artifact_format, RuntimeSettings(device="cuda"))
+
+    class Plain:
+        name = "plain"
+        formats = ("onnx",)
+
+    monkeypatch.setattr("mlbench.runtimes.loading.load", lambda kind, name: Plain)
+    check_available("onnx", RuntimeSettings("plain", device="cuda"))  # the protocol does not ask for it
+
+
 def test_checking_imports_no_library() -> None:
     code = (
-        "import sys\nfrom mlbench.records import RuntimeSettings\nfrom mlbench.runtimes.loading import check_runtime\n"
+        "import sys\nfrom mlbench.records import RuntimeSettings\nfrom mlbench.runtimes.loading import check_available, check_runtime\n"
         "assert check_runtime('onnx', RuntimeSettings()) == check_runtime('torchscript', RuntimeSettings()) == []\n"
+        "check_available('onnx', RuntimeSettings())\ncheck_available('torchscript', RuntimeSettings())\n"
         "print(sorted({'torch', 'onnxruntime', 'pydantic'} & sys.modules.keys()))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

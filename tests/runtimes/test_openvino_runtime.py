@@ -90,6 +90,24 @@ def test_another_precision_in_force_is_refused(artifact: Artifact, monkeypatch: 
     )
 
 
+def test_a_precision_that_is_not_here_is_found_without_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlbench.runtimes import openvino_runtime
+
+    runtime = OpenVino()
+    runtime.check_available(RuntimeSettings())
+    with pytest.raises(WorkerError, match="serves on the CPU, but runtime.device is cuda"):
+        runtime.check_available(RuntimeSettings(device="cuda"))
+    asked = RuntimeSettings(options={"precision": "bf16"})
+    monkeypatch.setattr(openvino_runtime, "_properties", lambda options, threads: {"INFERENCE_PRECISION_HINT": "f32"})
+    with pytest.raises(WorkerError, match="precision is bf16, but openvino computes in f32 on this CPU"):
+        runtime.check_available(asked)
+    monkeypatch.setattr(openvino_runtime, "_properties", lambda options, threads: {"INFERENCE_PRECISION_HINT": "bf16"})
+    runtime.check_available(asked)
+    monkeypatch.setattr(openvino_runtime, "_properties", lambda options, threads: {"NUM_STREAMS": "many"})
+    with pytest.raises(WorkerError, match="openvino cannot have these settings here: "):
+        runtime.check_available(asked)
+
+
 def test_a_file_that_cannot_be_read(artifact: Artifact) -> None:
     path = Path(artifact.path) / artifact.entry
     path.unlink()

@@ -139,7 +139,11 @@ def test_options_and_devices_that_cannot_be_served(
     module_artifact: Artifact, script_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert refusal(module_artifact, device="cuda") == "runtime.device is cuda, but torch finds no CUDA device here"
+    missing = "runtime.device is cuda, but torch finds no CUDA device here"
+    assert refusal(module_artifact, device="cuda") == missing
+    with pytest.raises(WorkerError, match=missing):
+        TorchRuntime().check_available(RuntimeSettings(device="cuda"))
+    TorchRuntime().check_available(RuntimeSettings())
     assert refusal(module_artifact, options={"chanels_last": True}) == (
         "runtime.options: unknown option 'chanels_last'; did you mean channels_last?"
     )
