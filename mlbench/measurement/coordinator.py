@@ -348,11 +348,23 @@ class Coordinator:
                 gpu=dict(live.gpu),
                 warmup_ns=live.warmup_ns,
                 cpus=tuple(live.said["cpus"]),
-                effective=live.said["effective"],
+                effective={**live.said["effective"], **self._placement(live)},
                 modules=tuple(live.said["modules"]),
                 threads=threads,
             )
         )
+
+    def _placement(self, live: _Live) -> dict[str, Any]:
+        """Where the parts of the arm's model run, asked of its first worker. One that ends over it has lost nothing."""
+        known = {worker.arm for worker in self._gathered.workers}
+        if not live.said.get("placement") or live.arm.name in known:
+            return {}
+        try:
+            live.handle.post("placement")
+            found: dict[str, Any] = live.handle.answer(self._limits.unknown_s)[0]["effective"]
+        except WorkerError as error:
+            return {"nodes": f"unknown: {error}"}
+        return found
 
     def _predict(self, live: _Live) -> Predictions:
         served = max(live.groups, key=lambda key: key.batch_size)

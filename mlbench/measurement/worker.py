@@ -91,6 +91,7 @@ class Worker:
             "turn": self._turn,
             "predict": self._predict,
             "report": self._report,
+            "placement": self._placement,
             "profile": self._profile,
         }
         return commands[message["command"]](message)
@@ -291,7 +292,14 @@ class Worker:
                 " protocol.pin_cpus=false, all arms run in the same place"
             )
         modules = sorted({name.partition(".")[0] for name in sys.modules})
-        return {"modules": modules, "effective": {**self._effective(), **self._libraries()}, "cpus": cpus}, {}
+        effective = {**self._effective(), **self._libraries()}
+        placeable = hasattr(self._loaded, "placement") and bool(self._pools)
+        return {"modules": modules, "effective": effective, "cpus": cpus, "placement": placeable}, {}
+
+    def _placement(self, _message: dict[str, Any]) -> Reply:
+        """Where the parts of the model run. Whatever that takes, all figures of this worker are given away by now."""
+        place: Callable[[Any], dict[str, Any]] | None = getattr(self._loaded, "placement", None)
+        return {"effective": {} if place is None else place(next(iter(self._pools.values()))[0])}, {}
 
     def _libraries(self) -> dict[str, Any]:
         """What computes the matrix products, and on whose CPU: no library is equally fast on all of them."""

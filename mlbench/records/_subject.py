@@ -17,7 +17,7 @@ class RuntimeSettings:
         threads: Threads inside one operator (intra-op). 1 by default: more makes latencies bimodal on small machines.
         inter_threads: Threads across operators.
         device: ``cpu`` or ``cuda``.
-        options: Options of the one runtime (for onnxruntime: ``graph_level``, ``providers``, ``allow_spinning``).
+        options: Options of the one runtime (for onnxruntime: ``graph_level``, ``providers`` ...).
         python: Absolute path of the interpreter that the worker runs on; None is mlbench's own.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlbench.records import NO_REASON, ArmResult, Profile, Study
+from mlbench.records import NO_REASON, ArmResult, OperatorTime, Profile, Study
 from mlbench.reporting import text
 
 INTRODUCTION = (
@@ -33,7 +33,7 @@ class WhyView:
         title: What is to be explained: ``slower than onnx_fp32 (x0.25 (0.24 to 0.26))``.
         reasons: One sentence each; the one that there is none is one too.
         unseen: What could not be looked at.
-        operators: Time by operator, next to its parent's and the baseline's.
+        operators: Time by operator and on what it ran, next to its parent's and the baseline's.
     """
 
     arm: str
@@ -83,12 +83,20 @@ def _title(arm: ArmResult) -> str:
 
 
 def _row(arm: ArmResult, profile: Profile) -> OperatorsRow:
-    shown = [f"{text.plain(item.operator)} {text.ms(item.ms)} (x{item.calls:.3g})" for item in profile.operators]
+    places = {item.where for item in profile.operators if item.where}
+    shown = [_operator(item, where=len(places) > 1) for item in profile.operators]
     rest = sum(item.ms for item in profile.operators[_SHOWN:])
     more = [f"{len(shown) - _SHOWN} others {text.ms(rest)}"] if len(shown) > _SHOWN else []
+    all_on = f"; all on {text.plain(next(iter(places)))}" if len(places) == 1 else ""
     return OperatorsRow(
-        text.plain(arm.name), str(profile.batch_size), text.ms(profile.call_ms), ", ".join([*shown[:_SHOWN], *more])
+        text.plain(arm.name), str(profile.batch_size), text.ms(profile.call_ms), ", ".join([*shown[:_SHOWN], *more]) + all_on
     )
+
+
+def _operator(item: OperatorTime, *, where: bool) -> str:
+    """``Conv 0.300 (x4)``, and on what it ran where that is not the same for all."""
+    place = f", {text.plain(item.where)}" if where and item.where else ""
+    return f"{text.plain(item.operator)} {text.ms(item.ms)} (x{item.calls:.3g}{place})"
 
 
 __all__ = ["INTRODUCTION", "NO_REASON", "OperatorsRow", "WhyView", "lines", "whys"]

@@ -43,6 +43,9 @@ class Session(Protocol):
 
     A session whose library computes matrix products through another one may also have ``libraries(call)``, asked
     once after the last turn with a call of the model as it was timed: facts about that one, for ``effective``.
+
+    A session that can say where the parts of its model run may also have ``placement(prepared)``, asked once in a study,
+    when a worker has made its report: facts for ``effective``. It may take as much time and memory as loading did.
     """
 
     def prepare(self, batch: Batch) -> Any:

@@ -129,6 +129,8 @@ class DelayedSession:
             self.compile = session.compile
         if hasattr(session, "libraries"):
             self.libraries = session.libraries
+        if hasattr(session, "placement"):
+            self.placement = session.placement
 
     def prepare(self, batch: Batch) -> Any:
         """As the wrapped session."""

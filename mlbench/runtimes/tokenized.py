@@ -39,6 +39,8 @@ class TokenizedSession:
             self.compile = self._compile
         if hasattr(session, "libraries"):
             self.libraries = session.libraries
+        if hasattr(session, "placement"):
+            self.placement = self._placement
 
     def prepare(self, batch: Batch) -> list[Any]:
         """Texts, or pairs of texts, as Python values: what a caller of the model has in hand."""
@@ -68,6 +70,11 @@ class TokenizedSession:
 
     def _inputs(self, texts: list[Any]) -> Any:
         return self._session.prepare(self.tokens(texts))
+
+    def _placement(self, prepared: list[Any]) -> dict[str, Scalar]:
+        ask: Any = getattr(self._session, "placement", None)
+        found: dict[str, Scalar] = ask(self._inputs(prepared))
+        return found
 
     def _compile(self, prepared: list[Any]) -> None:
         compile_for: Any = getattr(self._session, "compile", None)

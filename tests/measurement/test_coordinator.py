@@ -478,6 +478,39 @@ def test_an_arm_that_cannot_serve_the_headline_is_lost() -> None:
     assert {turn.arm for turn in measurement.turns} == {"baseline", "b"}
 
 
+class Placeable(FakeHandle):
+    """A worker that can say where its model runs, unless that ends it."""
+
+    def answer(self, timeout: float) -> tuple[dict[str, Any], dict[str, Any]]:
+        if self.pending["command"] == "placement":
+            self.pending = {}
+            self.limits["placement"] = timeout
+            if self.arm.name == "b":
+                raise killed()
+            return {"effective": {"nodes": "CPU: 2"}}, {}
+        header, arrays = super().answer(timeout)
+        return {**header, "placement": True}, arrays
+
+
+def test_where_a_model_runs_is_asked_once_when_everything_else_is_said() -> None:
+    log: list[tuple[Any, ...]] = []
+    clock = FakeClock()
+    measurement = Coordinator(
+        PLAN, ARMS, INPUTS, LABELS, launch=lambda arm: Placeable(arm, log, clock), limits=LIMITS
+    ).run()
+    asked = [index for index, entry in enumerate(log) if entry[0] == "placement"]
+    assert [log[index - 1][:2] for index in asked] == [("report", "baseline"), ("report", "a"), ("report", "b")]
+    turns = [index for index, entry in enumerate(log) if entry[0] == "turn"]
+    assert turns[17] < min(asked) < max(asked) < turns[18]  # a trial has 18 turns
+    assert [(item.trial, item.arm, item.effective.get("nodes")) for item in measurement.workers[:4]] == [
+        (0, "baseline", "CPU: 2"),
+        (0, "a", "CPU: 2"),
+        (0, "b", "unknown: the worker was ended by signal SIGKILL"),
+        (1, "baseline", None),
+    ]
+    assert measurement.lost == ()  # not even for the one that did not survive the question
+
+
 def killed(peak_mib: float | None = 812.4) -> WorkerGoneError:
     return WorkerGoneError("the worker was ended by signal SIGKILL", "SIGKILL", peak_mib)
 

@@ -440,6 +440,19 @@ def test_what_multiplies_matrices_is_asked_once_after_the_last_turn(
     assert [answer.shape for answer in asked] == [(1, 3)]
 
 
+def test_where_a_model_runs_is_asked_apart_from_the_report(setup: Setup) -> None:
+    setup.load()
+    assert setup.ask("report")[0]["placement"] is False
+    assert setup.ask("placement")[0]["effective"] == {}
+    asked: list[np.ndarray] = []
+    setup.session.placement = lambda prepared: asked.append(prepared) or {"nodes": "CPU: 2"}  # type: ignore[attr-defined]
+    header = setup.ask("report")[0]
+    assert (header["placement"], asked) == (True, [])
+    assert "nodes" not in header["effective"]
+    assert setup.ask("placement")[0]["effective"] == {"nodes": "CPU: 2"}
+    assert [len(prepared) for prepared in asked] == [1]
+
+
 def profile_message(setup: Setup, **more: Any) -> dict[str, Any]:
     kept = {key: setup.load_message[key] for key in ("inputs", "artifact", "settings", "cpus")}
     return {"command": "profile", **kept, "batch_sizes": [1, 32], "input_length": None, "trim": "", **more}

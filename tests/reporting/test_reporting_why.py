@@ -98,3 +98,18 @@ def test_names_of_operators_do_no_harm(study: Study) -> None:
     spoiled = dataclasses.replace(held, arms=evil)
     assert EVIL not in render_html(spoiled, {}, ())
     assert EVIL not in render_markdown(spoiled)
+
+
+def test_on_what_operators_ran_is_said_once_where_it_is_the_same_for_all(study: Study) -> None:
+    def row(*wheres: str) -> str:
+        taken = tuple(OperatorTime(f"Op{number}", 1.0, 0.5, where) for number, where in enumerate(wheres))
+        held = explained(study)
+        arms = tuple(
+            dataclasses.replace(arm, profiles=(Profile("a profiler", 1, 10, 2.0, taken),)) if arm.why else arm
+            for arm in held.arms
+        )
+        return why.whys(dataclasses.replace(held, arms=arms))[0].operators[0].operators
+
+    assert row("CPU", "CPU") == "Op0 0.500 (x1), Op1 0.500 (x1); all on CPU"
+    assert row("CUDA", "CPU") == "Op0 0.500 (x1, CUDA), Op1 0.500 (x1, CPU)"
+    assert row("", "") == "Op0 0.500 (x1), Op1 0.500 (x1)"

@@ -97,7 +97,8 @@ def test_what_is_not_here_is_told_without_an_artifact(monkeypatch: pytest.Monkey
 
 def test_checking_imports_no_library() -> None:
     code = (
-        "import sys\nfrom mlbench.records import RuntimeSettings\nfrom mlbench.runtimes.loading import check_available, check_runtime\n"
+        "import sys\nfrom mlbench.records import RuntimeSettings\n"
+        "from mlbench.runtimes.loading import check_available, check_runtime\n"
         "assert check_runtime('onnx', RuntimeSettings()) == check_runtime('torchscript', RuntimeSettings()) == []\n"
         "check_available('onnx', RuntimeSettings())\ncheck_available('torchscript', RuntimeSettings())\n"
         "print(sorted({'torch', 'onnxruntime', 'pydantic'} & sys.modules.keys()))"
@@ -174,6 +175,9 @@ def test_the_wrapper_hides_nothing_else() -> None:
     compiling = Calls(Ticking(1), iter([]))
     compiling.compile = print
     assert DelayedSession(compiling, 10.0, Ticking(1)).compile is print
+    assert not hasattr(session, "placement")
+    compiling.placement = print
+    assert DelayedSession(compiling, 10.0, Ticking(1)).placement is print
 
 
 def test_an_artifact_says_by_itself_that_it_is_delayed(

@@ -92,3 +92,10 @@ def test_compiling_and_the_devices_own_clock_are_given_tokens(tokenizer: Path) -
     session.device.reset_peak()
     assert (session.device.call_ms(["a b"]), session.device.peak_mib(), log) == (3.0, 3.0, ["synchronize", "reset"])
     assert TokenizedSession(Counting(), tokenizer, ["input_ids"]).device is None
+
+
+def test_where_a_model_runs_is_asked_with_tokens(tokenizer: Path) -> None:
+    inner = Counting()
+    assert not hasattr(TokenizedSession(inner, tokenizer, ["input_ids"]), "placement")
+    inner.placement = lambda prepared: {"nodes": prepared["input_ids"].tolist()}  # type: ignore[attr-defined]
+    assert TokenizedSession(inner, tokenizer, ["input_ids"]).placement(["a b"]) == {"nodes": [[2, 3, 1]]}
