@@ -75,3 +75,10 @@ def test_the_study_says_it_once_and_keeps_other_warnings() -> None:
 def test_numpy_has_another_remedy() -> None:
     sklearn = arm("baseline", **{**MKL, "runtime": "sklearn"})
     assert "OpenBLAS" in handicap.marked((sklearn, arm("onnx")))[1].warnings[0].action
+
+
+def test_the_same_library_through_pyfunc_is_held_back_in_the_same_way() -> None:
+    through = replace(held("as_pyfunc"), effective={**held("as_pyfunc").effective, "runtime": "pyfunc"})
+    other = arm("sklearn_pyfunc", runtime="pyfunc", blas="openblas", cpu_vendor="AuthenticAMD")
+    found = {item.name: item for item in handicap.marked((held("baseline"), through, other))}
+    assert [name for name, item in found.items() if handicap.is_inflated(item)] == ["sklearn_pyfunc"]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ ENTRY = "MLmodel"
 INCLUDES = "pyfunc's schema checks and conversions"
 OPTIONS: Mapping[str, Option] = {}
 _NUMBERS = "fiub"
+_TORCH = frozenset({"pytorch", "transformers", "sentence_transformers"})  # flavours that compute with it
 
 
 def _pyfunc() -> Any:
@@ -131,6 +133,17 @@ class PyfuncSession:
             "includes": INCLUDES,
             "logged_with": str(self._model.metadata.mlflow_version),
         }
+
+    def libraries(self, call: Callable[[], Any]) -> dict[str, Scalar]:
+        """What the model's own library computes matrix products with, as an arm says that has it without pyfunc.
+
+        Absent where nothing here can tell.
+        """
+        from mlbench.runtimes.blas import numpy_blas, torch_blas
+
+        if "torch" in sys.modules and _TORCH.intersection(self._model.metadata.flavors):
+            return torch_blas(call)
+        return numpy_blas() if find_spec("threadpoolctl") is not None else {}
 
 
 def flavor_of(flavors: Mapping[str, Any]) -> str:

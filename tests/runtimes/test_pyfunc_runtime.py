@@ -135,3 +135,30 @@ def test_a_session_says_what_it_times(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert (found["signature"], found["threads"], found["precision"]) == ("columns", 3, "float32")
     with pytest.raises(WorkerError, match="no input 'x'; it has y"):
         session.prepare({"y": TABLE})
+
+
+@pytest.mark.parametrize(
+    ("flavor", "loaded", "asked"),
+    [
+        ("pytorch", ("torch",), "torch_blas"),
+        ("transformers", ("torch",), "torch_blas"),
+        ("pytorch", (), "numpy_blas"),  # nothing can be asked of what is not there
+        ("sklearn", ("torch",), "numpy_blas"),
+    ],
+)
+def test_what_multiplies_its_matrices_is_the_flavours_own_library(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flavor: str, loaded: tuple[str, ...], asked: str
+) -> None:
+    metadata = SimpleNamespace(get_input_schema=lambda: None, flavors={"python_function": {}, flavor: {}})
+    model = SimpleNamespace(metadata=metadata, predict=lambda given: given)
+    session = pyfunc_runtime.PyfuncSession(model, artifact(tmp_path), RuntimeSettings())
+    monkeypatch.setattr("mlbench.runtimes.blas.torch_blas", lambda call: {"blas": "torch_blas", "answer": call()})
+    monkeypatch.setattr("mlbench.runtimes.blas.numpy_blas", lambda: {"blas": "numpy_blas"})
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    for name in loaded:
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace())
+    found = session.libraries(lambda: 3)
+    assert found["blas"] == asked
+    assert found.get("answer", 3) == 3
+    monkeypatch.setattr(pyfunc_runtime, "find_spec", lambda name: None)
+    assert session.libraries(lambda: 3) == ({} if asked == "numpy_blas" else found)
