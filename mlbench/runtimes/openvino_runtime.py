@@ -97,7 +97,7 @@ class OpenVino:
         except RuntimeError as error:
             raise WorkerError(f"{path} cannot be loaded by openvino: {_last_line(error)}") from error
         _require_precision(compiled, options["precision"])
-        return OpenVinoSession(compiled, artifact, options)
+        return OpenVinoSession(compiled, artifact)
 
 
 def _last_line(error: RuntimeError) -> str:
@@ -135,11 +135,10 @@ def _properties(options: Mapping[str, Any], threads: int) -> dict[str, Any]:
 class OpenVinoSession:
     """A compiled OpenVINO model; every output is fetched, as numpy arrays, within the call."""
 
-    def __init__(self, compiled: Any, artifact: Artifact, options: Mapping[str, Any]) -> None:
+    def __init__(self, compiled: Any, artifact: Artifact) -> None:
         self._compiled = compiled
         self._request = compiled.create_infer_request()
         self._artifact = artifact
-        self._options = options
         self._names = [port.get_any_name() for port in compiled.inputs]
         self._count = len(compiled.outputs)
 
@@ -188,7 +187,7 @@ class OpenVinoSession:
             "device": "cpu",
             "threads": self._compiled.get_property("INFERENCE_NUM_THREADS"),
             "streams": self._compiled.get_property("NUM_STREAMS"),
-            "hint": self._options["hint"],
+            "hint": self._compiled.get_property("PERFORMANCE_HINT").name.lower(),
             "precision": _NAMES.get(asked, asked) if stated in _NAMES.values() else stated,
             "inference_precision": asked,
             "kernels": _kernels(self._compiled),

@@ -76,7 +76,7 @@ class Compiled:
 
     def __init__(self, module: Any, options: Mapping[str, Any]) -> None:
         require_compiler()
-        self._module = module
+        self.module = module
         self._freezing = options["freezing"]
         self._shapes: set[tuple[torch.Size, ...]] = set()
         # fullgraph: a part that cannot be compiled is an error, not an eager call
@@ -97,7 +97,7 @@ class Compiled:
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         """The module's parameters."""
-        parameters: Iterator[torch.nn.Parameter] = self._module.parameters()
+        parameters: Iterator[torch.nn.Parameter] = self.module.parameters()
         return parameters
 
 

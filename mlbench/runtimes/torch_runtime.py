@@ -81,8 +81,8 @@ class TorchRuntime:
         module = _load(artifact, settings.device, options)
         compilation = artifact.meta.get("compile")
         if compilation is not None:
-            return CompiledSession(module, artifact, settings, options, compilation)
-        return TorchSession(module, artifact, settings, options)
+            return CompiledSession(module, artifact, settings, compilation)
+        return TorchSession(module, artifact, settings)
 
     def profile(self, artifact: Artifact, settings: RuntimeSettings, batches: Sequence[Batch]) -> list[Profile]:
         """Where the time of a call goes on the CPU, for each batch, by torch's profiler.
@@ -149,13 +149,12 @@ def _load_script(artifact: Artifact, device: str) -> Any:
 class TorchSession:
     """A loaded torch model; calls run in inference mode and end when the device is done."""
 
-    def __init__(self, module: Any, artifact: Artifact, settings: RuntimeSettings, options: Mapping[str, Any]) -> None:
+    def __init__(self, module: Any, artifact: Artifact, settings: RuntimeSettings) -> None:
         import torch
 
         self._module = module
         self._artifact = artifact
         self._device = settings.device
-        self._options = options
         self._names = [spec.name for spec in artifact.inputs]
         self._inference_mode = torch.inference_mode
         self.device: CudaDevice | None = CudaDevice(torch.cuda, self._answer) if settings.device == "cuda" else None
@@ -207,6 +206,8 @@ class TorchSession:
         """What is really in force."""
         import torch
 
+        from mlbench.runtimes.torch_tuned import autocast_type
+
         found: dict[str, Scalar] = {
             "runtime": "torch",
             "version": torch.__version__,
@@ -221,7 +222,7 @@ class TorchSession:
         }
         if self._device == "cuda":
             found["gpu"] = torch.cuda.get_device_name()
-        autocast = self._artifact.meta.get("tuning", {}).get("autocast")
+        autocast = autocast_type(self._module)
         if autocast:
             found["autocast"] = autocast
         if self._artifact.format == "aoti":
@@ -237,7 +238,7 @@ class TorchSession:
         return torch_blas(call) if self._device == "cpu" else {}
 
     def _precision(self) -> str:
-        """What the recipe states (quantized layers are no longer plain weights), otherwise the weights' own types."""
+        """The weights' own types, unless the recipe states one: of quantized layers and packages there are none to see."""
         from mlbench.runtimes.torch_tuned import weight_types
 
         stated = self._artifact.meta.get("precision")
@@ -248,25 +249,18 @@ class TorchSession:
     def _channels_last(self) -> bool:
         from mlbench.runtimes.torch_tuned import has_channels_last
 
-        return bool(self._options["channels_last"]) or (
-            hasattr(self._module, "parameters") and has_channels_last(self._module)
-        )
+        return hasattr(self._module, "parameters") and has_channels_last(self._module)
 
 
 class CompiledSession(TorchSession):
     """A session whose module is compiled, in this process, for the first batch of each kind of shape."""
 
     def __init__(
-        self,
-        module: Any,
-        artifact: Artifact,
-        settings: RuntimeSettings,
-        options: Mapping[str, Any],
-        compilation: Mapping[str, Any],
+        self, module: Any, artifact: Artifact, settings: RuntimeSettings, compilation: Mapping[str, Any]
     ) -> None:
         from mlbench.runtimes.torch_programs import Compiled
 
-        super().__init__(module, artifact, settings, options)
+        super().__init__(module, artifact, settings)
         self._compilation = compilation
         self._module = Compiled(module, compilation)
 

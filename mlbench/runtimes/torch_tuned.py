@@ -13,7 +13,7 @@ from torch import nn
 
 from mlbench.errors import WorkerError
 from mlbench.runtimes.torch_module import load_module
-from mlbench.runtimes.torch_programs import PROGRAM_SUFFIX, load_program
+from mlbench.runtimes.torch_programs import PROGRAM_SUFFIX, Compiled, load_program
 
 if TYPE_CHECKING:
     from mlbench.records import Artifact
@@ -88,6 +88,16 @@ def pack_semi_structured(module: nn.Module, layers: list[str], device: str) -> N
         layer = inner.get_submodule(name)
         weight: torch.Tensor = layer.get_parameter("weight").detach()
         layer.weight = nn.Parameter(torch.sparse.to_sparse_semi_structured(weight), requires_grad=False)
+
+
+def autocast_type(module: Any) -> str:
+    """Type that the module's operators compute in under autocast, as it is called; empty where it is called without.
+
+    Of an exported program nothing is known here: whatever there was is inside its graph.
+    """
+    inner = module.module if isinstance(module, Compiled) else module
+    kind = inner.autocast_type if isinstance(inner, Tuned) else None
+    return "" if kind is None else str(kind).removeprefix("torch.")
 
 
 def weight_types(module: nn.Module) -> str:

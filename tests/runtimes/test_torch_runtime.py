@@ -105,7 +105,23 @@ def test_channels_last_changes_the_layout_and_not_the_answer(module_artifact: Ar
     weights = [weight for weight in session._module.parameters() if weight.ndim == 4 and weight.shape[1] > 1]
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
     assert session.effective()["channels_last"] is True
+    assert load(module_artifact).effective()["channels_last"] is False
     np.testing.assert_allclose(answer(session, batch), answer(load(module_artifact), batch), rtol=1e-4, atol=1e-6)
+
+
+def test_channels_last_is_what_the_weights_say_and_not_what_was_asked_for(tmp_path: Path) -> None:
+    module, specs = sharing_nets.other(), (TensorSpec("b", "float32", (None, 2)), TensorSpec("a", "float32", (None, 2)))
+    flat = artifact_of(module, tmp_path, "sharing_nets:other", {}, specs)  # no convolutions
+    assert load(flat, options={"channels_last": True}).effective()["channels_last"] is False
+
+
+def test_autocast_is_that_of_the_module_that_is_called(module_artifact: Artifact) -> None:
+    tuned = replace(module_artifact, meta={**module_artifact.meta, "tuning": {"autocast": "bfloat16"}})
+    session = load(tuned)
+    assert session.effective()["autocast"] == "bfloat16"
+    session._module.autocast_type = None  # whatever the recipe says
+    assert "autocast" not in session.effective()
+    assert "autocast" not in load(module_artifact).effective()
 
 
 def test_inputs_are_taken_by_name_in_order(tmp_path: Path) -> None:
@@ -169,8 +185,7 @@ def test_a_gpu_is_awaited_within_the_call(
     waits: list[str] = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: waits.append("wait"))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
-    options = {"channels_last": False, "matmul_precision": "highest"}
-    session = TorchSession(load_module(module_artifact), module_artifact, RuntimeSettings(device="cuda"), options)
+    session = TorchSession(load_module(module_artifact), module_artifact, RuntimeSettings(device="cuda"))
     session.run((torch.from_numpy(batch["image"]),))
     assert waits == ["wait"]
     assert (session.effective()["device"], session.effective()["gpu"]) == ("cuda", "a card")
