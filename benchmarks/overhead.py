@@ -32,6 +32,7 @@ from mlbench.errors import WorkerError
 from mlbench.measurement.clock import MonotonicClock
 from mlbench.measurement.coordinator import Coordinator
 from mlbench.measurement.cpus import usable_cpus
+from mlbench.measurement.mixing import mixed
 from mlbench.measurement.plan import make_plan
 from mlbench.measurement.process import WorkerHandle, WorkerProcess, worker_environment
 from mlbench.measurement.settling import Settled, asleep, settle
@@ -159,8 +160,8 @@ class BareLoop:
 
 def pool(items: npt.NDArray[Any], batch_size: int) -> list[npt.NDArray[Any]]:
     """The batches that a worker's calls go through."""
-    index = np.arange(batch_size)
-    return [items[(number * batch_size + index) % len(items)] for number in range(POOL)]
+    index, order = np.arange(batch_size), mixed(len(items))
+    return [items[order[(number * batch_size + index) % len(items)]] for number in range(POOL)]
 
 
 def against_bare_loop(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy.typing as npt
 
 from mlbench.errors import MlbenchError, WorkerError
+from mlbench.measurement.mixing import mixed
 from mlbench.measurement.process import (
     IMPORT_TIMEOUT_S,
     Launcher,
@@ -64,7 +65,8 @@ def take_profiles(
     found, live = Profiles(), dict[str, WorkerHandle]()
     try:
         with tempfile.TemporaryDirectory(prefix="mlbench-") as directory:
-            save_inputs(Path(directory), {name: array[: max(sizes)] for name, array in inputs.items()})
+            chosen = mixed(len(next(iter(inputs.values()))))[: max(sizes)]  # the first items of what was timed
+            save_inputs(Path(directory), {name: array[chosen] for name, array in inputs.items()})
             order = {"inputs": directory, "batch_sizes": sizes, "input_length": at.input_length, "trim": trim}
             for name, arm in serving.items():
                 live[name] = launch(arm)

@@ -25,6 +25,7 @@ from mlbench.measurement.clock import Clock, MonotonicClock
 from mlbench.measurement.cpus import allowed, cpu_vendor, pin
 from mlbench.measurement.lifeline import die_with
 from mlbench.measurement.memory import memory_mib, unique_mib
+from mlbench.measurement.mixing import mixed
 from mlbench.measurement.wire import (
     TOKENIZER,
     Arrays,
@@ -182,10 +183,10 @@ class Worker:
         if (batch_size, length) not in self._pools:
             if length is not None and not self._sequences:
                 raise WorkerError(f"no input of this artifact has a free length, so {length} cannot be asked of it")
-            rows = len(next(iter(self._inputs.values())))
+            order = mixed(len(next(iter(self._inputs.values()))))
             pool = []
             for number in range(POOL):
-                index = np.arange(number * batch_size, (number + 1) * batch_size) % rows
+                index = order[np.arange(number * batch_size, (number + 1) * batch_size) % len(order)]
                 batch = {name: self._items(name, index, length) for name in self._inputs}
                 pool.append(self._loaded.prepare(self._trimmed(batch) if length is None else batch))
             self._pools[batch_size, length] = pool

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.errors import BuildError
+from mlbench.measurement.mixing import mixed
 from mlbench.records import Artifact
 from mlbench.workloads import Split
 
@@ -127,8 +128,9 @@ def cut(validation: Split, artifact: Artifact, length: int) -> Split:
 
 
 def first_rows(inputs: Mapping[str, npt.NDArray[Any]], count: int) -> dict[str, npt.NDArray[Any]]:
-    """The first items of every input, contiguous."""
-    return {name: np.ascontiguousarray(array[:count]) for name, array in inputs.items()}
+    """The first items of every input, contiguous: in the order of what is timed, since splits may be grouped by class."""
+    chosen = mixed(len(next(iter(inputs.values()))))[:count]
+    return {name: np.ascontiguousarray(array[chosen]) for name, array in inputs.items()}
 
 
 def require_finite(step: str, outputs: npt.NDArray[np.generic]) -> None:

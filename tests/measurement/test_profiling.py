@@ -63,6 +63,15 @@ def test_imports_together_profiles_one_by_one_at_both_batch_sizes(bench: Bench) 
     assert all(handle.stopped and handle.cpus == (0,) for handle in bench.handles.values())
 
 
+def test_items_are_the_first_of_what_was_timed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[dict[str, Any]] = []
+    monkeypatch.setattr("mlbench.measurement.profiling.save_inputs", lambda _directory, inputs: saved.append(inputs))
+    monkeypatch.setitem(INPUTS, "x", np.arange(20, dtype=np.float32))
+    bench.run(ARMS[:1])
+    (given,) = saved
+    np.testing.assert_array_equal(given["x"], [15, 3, 12, 7, 5, 2, 8, 11])
+
+
 def test_nothing_is_started_for_nobody(bench: Bench) -> None:
     assert bench.run([]).taken == {}
     assert bench.log == []

@@ -15,6 +15,7 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from mlbench.errors import WorkerError
 from mlbench.measurement.memory import memory_mib, unique_mib
+from mlbench.measurement.mixing import mixed
 from mlbench.measurement.wire import TOKENIZER, Channel
 from mlbench.measurement.worker import POOL, Worker, serve
 from mlbench.records import OperatorTime, Profile
@@ -156,14 +157,14 @@ def test_sequences_are_cut_or_repeated_to_the_length(sequences: Setup, length: i
     sequences.ask("turn", batch_size=3, input_length=length, discard=0, calls=1, group=1)
     (batch,) = sequences.session.seen
     assert batch.shape == (3, length)
-    assert batch[0].tolist() == first
+    np.testing.assert_array_equal(batch[0], sequences.items[mixed(20)[0], first])
 
 
 def test_without_a_length_items_are_as_the_data_has_them(sequences: Setup) -> None:
     sequences.load()
     sequences.session.seen.clear()
     sequences.ask("turn", batch_size=20, input_length=None, discard=0, calls=1, group=1)
-    assert np.array_equal(sequences.session.seen[0], sequences.items)
+    assert np.array_equal(sequences.session.seen[0], sequences.items[mixed(20)])
 
 
 def test_padding_that_no_item_of_the_batch_needs_is_cut_before_anything_is_timed(
@@ -175,7 +176,9 @@ def test_padding_that_no_item_of_the_batch_needs_is_cut_before_anything_is_timed
     sequences.load()
     sequences.session.seen.clear()
     sequences.ask("turn", batch_size=2, discard=0, calls=2, group=1)
-    assert [batch.shape for batch in sequences.session.seen] == [(2, 2), (2, 3)]
+    first, second = real[mixed(4)].sum(axis=1).reshape(2, 2).max(axis=1).astype(int)
+    assert [batch.shape for batch in sequences.session.seen] == [(2, first), (2, second)]
+    assert {first, second} == {2, 3}
     _, arrays = sequences.ask("predict", batch_size=2)
     np.testing.assert_array_equal(arrays["outputs"][:, 0], real.sum(axis=1))
     sequences.session.seen.clear()
@@ -196,7 +199,8 @@ def test_calls_may_begin_with_texts(setup: Setup, tmp_path: Path, monkeypatch: p
     assert setup.load()["effective"]["timing"] == "end-to-end"
     setup.session.seen.clear()
     header, _ = setup.ask("turn", batch_size=2, discard=0, calls=1, group=1)
-    assert setup.session.seen[0].tolist() == [[1, 2], [2, 0]]
+    assert mixed(3)[:2].tolist() == [2, 1]
+    assert setup.session.seen[0].tolist() == [[1, 1, 1], [2, 0, 0]]
     assert header["wall_ns"] == 250_000
     _, arrays = setup.ask("predict", batch_size=3)
     assert arrays["outputs"][:, 0].tolist() == [3, 2, 3]
@@ -280,12 +284,28 @@ def test_calls_go_through_different_items_the_same_way_each_turn(setup: Setup) -
     setup.session.seen.clear()
     setup.ask("turn", batch_size=2, discard=0, calls=POOL + 1, group=1)
     first = list(setup.session.seen)
-    np.testing.assert_array_equal(first[0], setup.items[0:2])
-    np.testing.assert_array_equal(first[1], setup.items[2:4])
+    np.testing.assert_array_equal(first[0], setup.items[mixed(20)[0:2]])
+    np.testing.assert_array_equal(first[1], setup.items[mixed(20)[2:4]])
     np.testing.assert_array_equal(first[POOL], first[0])
     setup.session.seen.clear()
     setup.ask("turn", batch_size=2, discard=0, calls=POOL + 1, group=1)
     np.testing.assert_array_equal(np.stack(setup.session.seen), np.stack(first))
+
+
+def test_of_a_split_that_is_grouped_by_class_every_batch_has_many_and_every_arm_the_same(tmp_path: Path) -> None:
+    seen: list[list[np.ndarray]] = []
+    for _ in range(2):
+        setup = Setup(tmp_path, rows=200)
+        setup.items[:, 0] = np.arange(200) // 20  # ten classes, one after the other
+        np.save(tmp_path / "0.npy", setup.items)
+        setup.load()
+        setup.session.seen.clear()
+        setup.ask("turn", batch_size=32, discard=0, calls=POOL, group=1)
+        seen.append(list(setup.session.seen))
+        _, arrays = setup.ask("predict", batch_size=32)
+        np.testing.assert_array_equal(arrays["outputs"][:, 0], setup.items.sum(axis=1))  # in the split's own order
+    assert all(len(np.unique(batch[:, 0])) >= 8 for batch in seen[0])
+    np.testing.assert_array_equal(np.stack(seen[0]), np.stack(seen[1]))
 
 
 def test_a_batch_larger_than_the_test_set_goes_round(tmp_path: Path) -> None:
@@ -293,7 +313,7 @@ def test_a_batch_larger_than_the_test_set_goes_round(tmp_path: Path) -> None:
     setup.load()
     setup.session.seen.clear()
     setup.ask("turn", batch_size=5, discard=0, calls=1, group=1)
-    np.testing.assert_array_equal(setup.session.seen[0], setup.items[[0, 1, 2, 0, 1]])
+    np.testing.assert_array_equal(setup.session.seen[0], setup.items[mixed(3)[[0, 1, 2, 0, 1]]])
 
 
 def test_predictions_cover_every_item_in_order(setup: Setup) -> None:
@@ -378,9 +398,9 @@ def test_a_model_that_answers_too_few_items_is_caught_at_the_first_call_with_mor
 
 
 def test_items_that_turn_out_to_be_nan_later_are_caught_before_anything_is_made_of_them(setup: Setup) -> None:
-    setup.session.spoil = lambda array: np.where(array > 60, np.nan, array)  # items of later batches
+    setup.session.spoil = lambda array: np.where(array > 64, np.nan, array)  # the last four items, none of them first
     setup.load()
-    with pytest.raises(WorkerError, match=r"not finite \(NaN\) for 5 of 5 items"):
+    with pytest.raises(WorkerError, match=r"not finite \(NaN\) for 4 of 5 items"):
         setup.ask("predict", batch_size=5)
 
 

@@ -10,7 +10,15 @@ import pytest
 
 from mlbench.errors import BuildError
 from mlbench.records import Artifact, TensorSpec
-from mlbench.variants.closeness import checked, cut, lengths_to_check, real_sizes, sequences
+from mlbench.variants.closeness import (
+    checked,
+    cut,
+    first_rows,
+    lengths_to_check,
+    real_sizes,
+    require_close,
+    sequences,
+)
 from mlbench.workloads import Split
 
 TOKENS, AGE = TensorSpec("tokens", "int64", (None, None)), TensorSpec("age", "float32", (None, 3))
@@ -64,3 +72,27 @@ def test_only_free_axes_are_cut() -> None:
     short = cut(items(3), BOTH, 5)
     assert (short.inputs["tokens"].shape, short.inputs["age"].shape) == ((3, 5), (3, 3))
     assert cut(items(3), BOTH, 0).inputs["tokens"].shape == (3, 12)
+
+
+CLASSES = np.repeat(np.arange(10), 20)
+GROUPED = Split({"x": np.stack([CLASSES, np.arange(200)], axis=1).astype(np.float32)}, CLASSES)
+
+
+def test_the_first_rows_are_of_many_classes_and_the_fewer_are_among_the_more() -> None:
+    (many,) = first_rows(GROUPED.inputs, 32).values()
+    assert many.flags["C_CONTIGUOUS"]
+    assert len(np.unique(many[:, 0])) >= 8
+    np.testing.assert_array_equal(first_rows(GROUPED.inputs, 7)["x"], many[:7])
+    assert len(first_rows(GROUPED.inputs, 300)["x"]) == 200
+
+
+def test_a_difference_in_one_class_is_found_in_a_split_that_is_grouped_by_class() -> None:
+    def same(inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        return (inputs["x"],)
+
+    def spoiled(inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        return (np.where(inputs["x"][:, :1] == 9, 1e6, inputs["x"]),)
+
+    assert require_close("step", "made", same, same, GROUPED, 1e-3) == 0.0
+    with pytest.raises(BuildError, match="outputs differ from the source's by up to 1e"):
+        require_close("step", "made", spoiled, same, GROUPED, 1e-3)
