@@ -89,7 +89,10 @@ def _row(arm: ArmResult, profile: Profile) -> OperatorsRow:
     more = [f"{len(shown) - _SHOWN} others {text.ms(rest)}"] if len(shown) > _SHOWN else []
     all_on = f"; all on {text.plain(next(iter(places)))}" if len(places) == 1 else ""
     return OperatorsRow(
-        text.plain(arm.name), str(profile.batch_size), text.ms(profile.call_ms), ", ".join([*shown[:_SHOWN], *more]) + all_on
+        text.plain(arm.name),
+        str(profile.batch_size),
+        text.ms(profile.call_ms),
+        ", ".join([*shown[:_SHOWN], *more]) + all_on,
     )
 
 

@@ -44,8 +44,8 @@ class Session(Protocol):
     A session whose library computes matrix products through another one may also have ``libraries(call)``, asked
     once after the last turn with a call of the model as it was timed: facts about that one, for ``effective``.
 
-    A session that can say where the parts of its model run may also have ``placement(prepared)``, asked once in a study,
-    when a worker has made its report: facts for ``effective``. It may take as much time and memory as loading did.
+    A session that can say where the parts of its model run may also have ``placement(prepared)``, asked once in a
+    study, when a worker has made its report: facts for ``effective``. It may take as much memory as loading did.
     """
 
     def prepare(self, batch: Batch) -> Any:
@@ -71,8 +71,8 @@ class Runtime(Protocol):
     One whose library can say where the time of a call goes may also have ``profile(artifact, settings, batches)``,
     which gives a :class:`mlbench.records.Profile` for each batch: from a few calls, in a process that measures nothing.
 
-    One whose settings may ask for what is not here may also have ``check_available(settings)``, which raises WorkerError:
-    it is asked before anything is measured, and says nothing of a single artifact.
+    One whose settings may ask for what is not here may also have ``check_available(settings)``, which raises
+    WorkerError: it is asked before anything is measured, and says nothing of a single artifact.
     """
 
     name: str

@@ -300,9 +300,7 @@ def _last(events: Sequence[Mapping[str, Any]], calls: int) -> list[list[Ran]]:
     kernels = [
         event
         for event in events
-        if event.get("cat") == "Node"
-        and event["name"].endswith(_KERNEL)
-        and event["args"]["op_name"] not in _CONTROL
+        if event.get("cat") == "Node" and event["name"].endswith(_KERNEL) and event["args"]["op_name"] not in _CONTROL
     ]
     return [
         [

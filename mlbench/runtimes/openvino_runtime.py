@@ -187,7 +187,7 @@ class OpenVinoSession:
             "device": "cpu",
             "threads": self._compiled.get_property("INFERENCE_NUM_THREADS"),
             "streams": self._compiled.get_property("NUM_STREAMS"),
-            "hint": self._compiled.get_property("PERFORMANCE_HINT").name.lower(),
+            "hint": str(self._compiled.get_property("PERFORMANCE_HINT")).lower(),
             "precision": _NAMES.get(asked, asked) if stated in _NAMES.values() else stated,
             "inference_precision": asked,
             "kernels": _kernels(self._compiled),

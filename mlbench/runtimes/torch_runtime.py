@@ -238,7 +238,7 @@ class TorchSession:
         return torch_blas(call) if self._device == "cpu" else {}
 
     def _precision(self) -> str:
-        """The weights' own types, unless the recipe states one: of quantized layers and packages there are none to see."""
+        """The weights' own types, unless the recipe states one: quantized layers and packages have none to see."""
         from mlbench.runtimes.torch_tuned import weight_types
 
         stated = self._artifact.meta.get("precision")

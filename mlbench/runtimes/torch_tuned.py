@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TUNING = "tuning"
 FULL = "float32"
+_AUTOCAST = "wrap_with_autocast"  # how torch.export writes a part of a graph that is under autocast
 
 
 class Tuned(nn.Module):
@@ -91,13 +92,18 @@ def pack_semi_structured(module: nn.Module, layers: list[str], device: str) -> N
 
 
 def autocast_type(module: Any) -> str:
-    """Type that the module's operators compute in under autocast, as it is called; empty where it is called without.
+    """Type that operators compute in under autocast when the module is called; empty where none do.
 
-    Of an exported program nothing is known here: whatever there was is inside its graph.
+    An exported program has autocast in its graph. Of a package nothing can be seen.
     """
     inner = module.module if isinstance(module, Compiled) else module
-    kind = inner.autocast_type if isinstance(inner, Tuned) else None
-    return "" if kind is None else str(kind).removeprefix("torch.")
+    if isinstance(inner, torch.fx.GraphModule):
+        parts = [part for part in inner.modules() if isinstance(part, torch.fx.GraphModule)]
+        nodes = [node for part in parts for node in part.graph.nodes if str(node.target) == _AUTOCAST]
+        kinds = {kind for _device, kind, enabled, *_rest in (node.args for node in nodes) if enabled}
+    else:
+        kinds = {inner.autocast_type} if isinstance(inner, Tuned) else set()
+    return ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds - {None}))
 
 
 def weight_types(module: nn.Module) -> str:

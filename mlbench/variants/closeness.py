@@ -128,7 +128,7 @@ def cut(validation: Split, artifact: Artifact, length: int) -> Split:
 
 
 def first_rows(inputs: Mapping[str, npt.NDArray[Any]], count: int) -> dict[str, npt.NDArray[Any]]:
-    """The first items of every input, contiguous: in the order of what is timed, since splits may be grouped by class."""
+    """The first items of every input in one random order, contiguous: splits may be grouped by class."""
     chosen = mixed(len(next(iter(inputs.values()))))[:count]
     return {name: np.ascontiguousarray(array[chosen]) for name, array in inputs.items()}
 

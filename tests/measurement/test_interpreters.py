@@ -94,11 +94,15 @@ def test_what_an_interpreter_lacks_is_said_before_anything_is_measured(
         examine(arm(made, bare))
     with pytest.raises(WorkerError, match=f"the interpreter {other} cannot serve the arm: .*needs torch, which is not"):
         examine(arm(replace(made, format="torch_module"), other))
-    with pytest.raises(WorkerError, match=f"the interpreter {other} cannot import tokenizers, which calls that begin wit"):
+    with pytest.raises(
+        WorkerError, match=f"the interpreter {other} cannot import tokenizers, which calls that begin wit"
+    ):
         examine(arm(made, other), Collation(tokenizer="{}"))
     elsewhere = arm(made, other)
     asked = replace(elsewhere.settings, options={"providers": ["CUDAExecutionProvider"]})
-    with pytest.raises(WorkerError, match=f"the interpreter {other} cannot serve the arm: this onnxruntime has no exec"):
+    with pytest.raises(
+        WorkerError, match=f"the interpreter {other} cannot serve the arm: this onnxruntime has no exec"
+    ):
         examine(replace(elsewhere, settings=asked))
 
 
@@ -106,7 +110,7 @@ def test_of_the_interpreter_here_only_the_settings_are_asked(tmp_path: Path) -> 
     here = arm(onnx_artifact(tmp_path), None)
     examine(here, Collation(tokenizer="{}"))
     asked = replace(here.settings, options={"providers": ["CUDAExecutionProvider"]})
-    with pytest.raises(WorkerError, match="^this onnxruntime has no execution provider 'CUDAExecutionProvider'"):
+    with pytest.raises(WorkerError, match=r"^this onnxruntime has no execution provider 'CUDAExecutionProvider'"):
         examine(replace(here, settings=asked))
 
 

@@ -140,7 +140,10 @@ def test_a_provider_that_this_build_does_not_have(onnx_artifact: Artifact) -> No
     )
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         assert "no execution provider 'CUDAExecutionProvider'" in refusal(onnx_artifact, device="cuda")
-        for asked in (RuntimeSettings(device="cuda"), RuntimeSettings(options={"providers": ["CUDAExecutionProvider"]})):
+        for asked in (
+            RuntimeSettings(device="cuda"),
+            RuntimeSettings(options={"providers": ["CUDAExecutionProvider"]}),
+        ):
             with pytest.raises(WorkerError, match="no execution provider 'CUDAExecutionProvider'"):
                 OnnxRuntime().check_available(asked)
     OnnxRuntime().check_available(RuntimeSettings())

@@ -57,6 +57,9 @@ def test_what_is_in_force(artifact: Artifact) -> None:
     assert (found["runtime"], found["threads"], found["streams"]) == ("openvino", 1, 1)
     assert (found["precision"], found["inference_precision"], found["cpu_pinning"]) == ("float32", "f32", False)
     assert found["kernels"] == "f32: 1"
+    assert found["hint"] == "latency"
+    assert load(artifact, options={"hint": "throughput"}).effective()["hint"] == "throughput"
+    assert load(artifact, options={"hint": "none"}).effective()["hint"] == "latency"  # its own choice
     assert load(replace(artifact, meta={"precision": "int8"})).effective()["precision"] == "int8"
 
 
@@ -95,7 +98,7 @@ def test_a_precision_that_is_not_here_is_found_without_a_model(monkeypatch: pyte
 
     runtime = OpenVino()
     runtime.check_available(RuntimeSettings())
-    with pytest.raises(WorkerError, match="serves on the CPU, but runtime.device is cuda"):
+    with pytest.raises(WorkerError, match="serves on the CPU, but"):
         runtime.check_available(RuntimeSettings(device="cuda"))
     asked = RuntimeSettings(options={"precision": "bf16"})
     monkeypatch.setattr(openvino_runtime, "_properties", lambda options, threads: {"INFERENCE_PRECISION_HINT": "f32"})

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mlbench.records import Artifact
-from mlbench.runtimes.torch_tuned import Tuned, has_channels_last, load_tuned, weight_types
+from mlbench.runtimes.torch_tuned import Tuned, autocast_type, has_channels_last, load_tuned, weight_types
 
 
 class Echo(nn.Module):
@@ -41,3 +41,12 @@ def test_a_module_without_tuning_is_itself(module_artifact: Artifact) -> None:
     assert has_channels_last(last)
     assert not has_channels_last(load_tuned(module_artifact))
     assert weight_types(last) == "float32"
+
+
+def test_autocast_is_seen_in_the_module_that_is_called_and_in_an_exported_graph() -> None:
+    half = Tuned(nn.Sequential(nn.Linear(4, 2)), torch.float32, torch.bfloat16).eval()
+    full = Tuned(nn.Sequential(nn.Linear(4, 2)), torch.bfloat16, None).eval()
+    assert (autocast_type(half), autocast_type(full), autocast_type(full.module)) == ("bfloat16", "", "")
+    programs = [torch.export.export(module, (torch.zeros(2, 4),)).module() for module in (half, full)]
+    assert [autocast_type(program) for program in programs] == ["bfloat16", ""]
+    assert autocast_type(len) == ""
