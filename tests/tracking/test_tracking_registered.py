@@ -12,6 +12,7 @@ from tiny_study import EXAMPLE, INPUTS, arms_of, make_study
 from mlbench.config import RegistryConfig
 from mlbench.errors import InputError
 from mlbench.incumbent import absence, incumbent
+from mlbench.records import Collation
 from mlbench.runtimes.loading import open_session
 from mlbench.tracking import Champion, OpenStudy, fetch, find_champion, find_registered, forms, models, promote
 from mlbench.variants.store import Store
@@ -79,12 +80,13 @@ def test_a_form_that_cannot_be_measured_again(published):
 
 
 class Given:
-    """The two sections of a study that the incumbent asks for."""
+    """What the incumbent asks for of a study's configuration and workload."""
 
     def __init__(self, study, wanted=True, inputs=INPUTS, factory="tiny_nets:tiny_cnn", trust=False):
         self.incumbent = wanted
         self.registry = RegistryConfig(trust=trust)
         self.source = SimpleNamespace(meta={"factory": factory})
+        self.data = SimpleNamespace(collation=Collation())
         self.info = replace(
             study.workload, data=replace(study.workload.data, inputs=inputs), model={"factory": factory}
         )
@@ -155,6 +157,7 @@ def test_a_champion_that_could_run_code_takes_trust(begun, monkeypatch, format_,
     known = find_registered(runs.tracker, runs.champion)
     program = replace(known, artifact=replace(known.artifact, format=format_))
     monkeypatch.setattr("mlbench.incumbent.find_registered", lambda *_: program)
+    monkeypatch.setattr("mlbench.incumbent.examine", lambda *_: None)  # who would serve their_own is another matter
     given = Given(study)
     with pytest.raises(
         InputError, match=rf"{words}.*, and loading it runs whatever code is in it; .*registry.trust=true"
