@@ -72,7 +72,10 @@ def test_what_an_arm_asks_for_and_is_not_here_is_found_when_it_is_built(
 ) -> None:
     asked = RuntimeSettings(options={"providers": ["CUDAExecutionProvider", "CPUExecutionProvider"]})
     lacks = "this onnxruntime has no execution provider 'CUDAExecutionProvider'"
-    gpu, twin = Recipe("gpu", (), asked), Recipe("twin", (), RuntimeSettings(options={"providers": ["CPUExecutionProvider"]}))
+    gpu, twin = (
+        Recipe("gpu", (), asked),
+        Recipe("twin", (), RuntimeSettings(options={"providers": ["CPUExecutionProvider"]})),
+    )
     (arms, failed), _ = build_arms(monkeypatch, tmp_path, Recipe("baseline"), gpu, twin, made_as="onnx")
     assert [arm.name for arm in arms] == ["baseline", "twin"]
     assert [item.name for item in failed] == ["gpu"]
