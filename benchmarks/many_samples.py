@@ -44,7 +44,7 @@ from fakes import FakeClock, FakeHandle, make_arm
 
 MOST_MIB = 500
 INPUTS, LABELS, CLASSES = {"x": np.zeros((4, 2), np.float32)}, np.array([0, 1, 2, 0]), ("a", "b", "c")
-OF_A_TURN = ("voluntary_switches", "involuntary_switches", "major_faults", "machine_busy_s", "machine_steal_s", "cpu_mhz")
+OF_A_TURN = ("voluntary_switches", "involuntary_switches", "major_faults", "machine_busy_s", "cpu_mhz")
 
 
 class Pretended(FakeHandle):

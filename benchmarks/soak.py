@@ -2,9 +2,9 @@
 
 Runs small studies in a row on one store. Some are killed with kill -9 at a random moment, once or twice, and resumed;
 some lose a worker to kill -9 at a random moment; the others are left alone. All but the first kind run in one process
-that lives as long as all of it, and whose files and memory are looked at after every study. In the end all
-studies must have been run, every turn of every plan must be there once with all of its calls, every variant must have
-its verdicts, no process, no journal and no running run may be left, and that process may hold no more files, and hardly
+that lives as long as all of it, and whose files and memory are looked at after every study. In the end all studies
+must have been run, every turn of every plan must be there once with all of its calls, every variant must have its
+verdicts, no process, no journal and no running run may be left, and that process may hold no more files, and hardly
 more memory, than after its first five studies.
 
 Run it from the checkout: ``python benchmarks/soak.py [--studies N] [--minutes M] [--seed N]``.
@@ -174,7 +174,7 @@ class Soak:
 
 
 def found_wrong(tracker: Tracker, name: str) -> tuple[int, int, int]:
-    """Turns of a study that are not there once with all of their calls, how many it has, and variants without verdict."""
+    """Turns of a study that are not there once with all their calls, how many it has, and variants without verdict."""
     loaded = load_study(tracker, name)
     measured = load_measurement(tracker, loaded)
     return wrong_turns(measured), len(measured.turns), len(without_verdict(loaded.study))

@@ -80,7 +80,7 @@ def flush(path: Path) -> None:
 
 
 def discard(place: Path) -> None:
-    """Move a directory, or what stands there, out of the way in one step, so that nobody sees half of it, and remove it.
+    """Move a directory, or what stands there, out of the way in one step, so that nobody sees half of it; remove it.
 
     It stays beside its place until it is gone, which takes no room: a full disk may be what it is removed for.
 

@@ -1,4 +1,4 @@
-"""50 arms with a fifth of 100,000 samples each: kept trial by trial, concluded, delivered and read back within bounded memory."""
+"""50 arms with a fifth of 100,000 samples each: kept, concluded, delivered and read back within bounded memory."""
 
 import json
 import subprocess
