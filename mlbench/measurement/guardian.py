@@ -14,7 +14,8 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def watch(pipe: int, coordinator: int) -> set[int] | None:
         waiting.unregister(pipe)  # closed by a coordinator that lives on
 
 
-def leftovers(groups: Set[int], mark: bytes, pipe: str, proc: Path = Path("/proc")) -> list[int]:
+def leftovers(groups: AbstractSet[int], mark: bytes, pipe: str, proc: Path = Path("/proc")) -> list[int]:
     """Processes that only a coordinator that is gone can have left.
 
     Args:
@@ -66,7 +67,7 @@ def leftovers(groups: Set[int], mark: bytes, pipe: str, proc: Path = Path("/proc
     return [n for n in numbers if n != os.getpid() and _is_left(proc / str(n), groups, mark, pipe)]
 
 
-def _is_left(place: Path, groups: Set[int], mark: bytes, pipe: str) -> bool:
+def _is_left(place: Path, groups: AbstractSet[int], mark: bytes, pipe: str) -> bool:
     try:
         # "pid (name) state ppid pgrp ...": the name may hold blanks and brackets
         state, _, group = (place / "stat").read_bytes().rpartition(b")")[2].split()[:3]
