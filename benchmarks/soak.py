@@ -2,9 +2,10 @@
 
 Runs small studies in a row on one store. Some are killed with kill -9 at a random moment, once or twice, and resumed;
 some lose a worker to kill -9 at a random moment; the others are left alone. All but the first kind run in one process
-that lives as long as all of it, and whose files and memory are looked at after every study. In the end every turn of
-every plan must be there once, no process, no journal and no running run may be left, and that process may hold no more
-files, and hardly more memory, than after its first five studies.
+that lives as long as all of it, and whose files and memory are looked at after every study. In the end all studies
+must have been run, every turn of every plan must be there once with all of its calls, every variant must have its
+verdicts, no process, no journal and no running run may be left, and that process may hold no more files, and hardly
+more memory, than after its first five studies.
 
 Run it from the checkout: ``python benchmarks/soak.py [--studies N] [--minutes M] [--seed N]``.
 Exit code 1 says that something was lost, left behind or has grown.
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from kills import is_over, killed
+from kills import is_over, killed, without_verdict, wrong_turns
 
 from mlbench import cli
 from mlbench.config import TrackingConfig
@@ -172,13 +173,11 @@ class Soak:
         self._resident.wait(60)
 
 
-def turns_missing(tracker: Tracker, name: str) -> tuple[int, int]:
-    """Turns of a study's plan that are not there, and how many there are to be."""
+def found_wrong(tracker: Tracker, name: str) -> tuple[int, int, int]:
+    """Turns of a study that are not there once with all their calls, how many it has, and variants without verdict."""
     loaded = load_study(tracker, name)
     measured = load_measurement(tracker, loaded)
-    planned = [(item.trial, item.round, arm) for item in measured.plan.schedule for arm in item.order]
-    found = Counter((turn.trial, turn.round, turn.arm) for turn in measured.turns)
-    return sum(found[key] != 1 for key in planned) + sum(key not in set(planned) for key in found), len(planned)
+    return wrong_turns(measured), len(measured.turns), len(without_verdict(loaded.study))
 
 
 def main(studies: int, seed: int, minutes: float) -> bool:
@@ -190,12 +189,14 @@ def main(studies: int, seed: int, minutes: float) -> bool:
         soak.study(names[-1])
     soak.close()
     tracker = connect(TrackingConfig(uri=soak.environment["MLFLOW_TRACKING_URI"]), create=False)
-    missing, planned = map(sum, zip(*(turns_missing(tracker, name) for name in names), strict=True))
+    wrong, turns, open_ = map(sum, zip(*(found_wrong(tracker, name) for name in names), strict=True))
     statuses = Counter(run.info.status for run in tracker.client.search_runs([tracker.experiment_id], max_results=5000))
     first, last = soak.looks[min(SETTLED, len(soak.looks)) - 1], soak.looks[-1]
     holds = {
         f"{len(names)} studies came to their end, {len(soak.failed)} did not": not soak.failed,
-        f"{missing} of {planned} turns are missing, or there twice": missing == 0,
+        f"{len(names)} of {studies} studies were begun": len(names) == studies or minutes < float("inf"),
+        f"of {turns} turns {wrong} are missing, there twice, or short of calls": turns > 0 and wrong == 0,
+        f"{open_} variants are without a verdict": open_ == 0,
         f"{soak.orphans} processes were left behind": soak.orphans == 0,
         f"runs ended as {dict(statuses)}": not set(statuses) & {"RUNNING", "SCHEDULED"},
         f"{len(journals(folder / 'cache'))} journals are left": not journals(folder / "cache"),

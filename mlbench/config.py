@@ -35,7 +35,7 @@ class TrainConfig:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """The workload's model. ``factory`` is the one key that names code to run: ``package.module:function``.
+    """The workload's model. ``factory`` names code to run: ``package.module:function``.
 
     ``path`` names a model that is whole by itself (an ONNX file, a folder, a hub id), ``options`` are the source's own.
     ``trust`` is the user's word that a pickled file may run the code in it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 import stat
 from contextlib import suppress
@@ -76,6 +77,22 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def discard(place: Path) -> None:
+    """Move a directory, or what stands there, out of the way in one step, so that nobody sees half of it; remove it.
+
+    It stays beside its place until it is gone, which takes no room: a full disk may be what it is removed for.
+
+    Raises:
+        OSError: It cannot be moved.
+    """
+    grave = place.with_name(f".removing-{secrets.token_hex(8)}")
+    place.rename(grave)
+    if grave.is_dir() and not grave.is_symlink():
+        shutil.rmtree(grave, ignore_errors=True)
+    else:
+        grave.unlink(missing_ok=True)
 
 
 def no_room(error: BaseException, *places: Path) -> str:

@@ -7,8 +7,9 @@ files mention it. Imports hydra.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -20,7 +21,9 @@ from mlbench.registry import suggest
 
 MANY = "variants"  # the one group that takes a list of options
 
-_CODE_KEYS = ("workload.model.factory",)
+# Ends of keys that name code to run, or permit it: a factory, a file or registered model that may run what is in it, an
+# interpreter. They are known wherever they stand, so that no way of writing them differs from the plain one.
+_CODE_KEYS = (("model", "factory"), ("model", "trust"), ("registry", "trust"), ("runtime", "python"))
 _SHORT = {"model.uri": "workload.model.path"}  # a name for what a workload is most often told
 _SUBJECT = re.compile(r"^[~+]*([^=@]+)")
 
@@ -144,10 +147,25 @@ def has_target(value: Any) -> bool:
 def _untrusted(text: str, key: str, override: Override) -> str | None:
     if "${" in text:
         return f"'{text}' is refused: it was not written here, so it may not read this machine's environment"
-    below = str(schema.show(override.value())) if isinstance(override.value(), dict) else ""
-    if key in _CODE_KEYS or (any(code.startswith(f"{key}.") for code in _CODE_KEYS) and "factory" in below):
+    if any(_names_code(path, value) for path, value in _leaves(tuple(key.split(".")), override.value())):
         return f"'{text}' is refused: it was not written here, so it may not name code to run"
     return None
+
+
+def _names_code(path: Sequence[str], value: Any) -> bool:
+    """Whether a key and its value name code, or permit it; what takes such a word back does not."""
+    return value is not None and value is not False and any(pair in _CODE_KEYS for pair in pairwise(path))
+
+
+def _leaves(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every key that an override sets, however deep in its value, with what it sets it to."""
+    yield path, value
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves((*path, *str(key).split(".")), item)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _leaves((*path, str(index)), item)
 
 
 def check_group(request: Request, options: Sequence[str]) -> list[str]:

@@ -90,9 +90,9 @@ def _composed_again(
 ) -> Composition:
     """The study's configuration, from its own overrides and the configuration files that are here.
 
-    The journal is read from a disk, so an override in it counts as somebody else's: one that names code to run or reads
-    this machine's environment has to be given again by whoever resumes the study, and so has one whose credentials were
-    masked.
+    The journal is read from a disk, so an override in it counts as somebody else's: one that names code to run, permits
+    it, or reads this machine's environment has to be given again by whoever resumes the study, and so has one whose
+    credentials were masked.
     """
     again = {redact(text): text for text in given}
     problems = [

@@ -22,6 +22,7 @@ from mlbench.errors import MlbenchError
 from mlbench.figures import Figures, turn_p50
 from mlbench.measurement.alone import disturbance
 from mlbench.measurement.cpus import usable_cpus
+from mlbench.measurement.guarding import guarded
 from mlbench.measurement.plan import make_plan
 from mlbench.noise import judge
 from mlbench.progress import Progress
@@ -92,6 +93,7 @@ def arms(baseline: Arm, slow: Arm) -> tuple[Arm, Arm, Arm]:
     )
 
 
+@guarded()
 def run_selfcheck(composition: Composition, studies: int, percent: float, progress: Progress) -> SelfCheck:
     """Check the configured baseline on this machine; needs no MLflow and leaves nothing there.
 

@@ -28,6 +28,7 @@ from mlbench.journal import Begun, Journal, Planned
 from mlbench.measurement import alone, budget, lost_trials
 from mlbench.measurement.coordinator import Coordinator, TrialOver
 from mlbench.measurement.cpus import usable_cpus
+from mlbench.measurement.guarding import guarded
 from mlbench.measurement.interpreters import examine
 from mlbench.measurement.limits import Limits
 from mlbench.measurement.machine_lock import MachineLock
@@ -94,7 +95,7 @@ def run_study(
     tracker = connect(config.tracking)
     store = Store(config.cache_dir)
     close_abandoned(tracker, store.root, progress.notice)
-    with terminable(), MachineLock(wait=wait, say=progress.notice) as machine:
+    with terminable(), MachineLock(wait=wait, say=progress.notice) as machine, guarded():
         begun = time.monotonic()
         runs, heading = open_runs(composition, tracker, resume)
         with journaled(runs, store.root, heading, progress, resume) as journal:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlbench.disk import OutsideError, files_in, flush, inside, is_private, no_room, sha256
+from mlbench.disk import OutsideError, discard, files_in, flush, inside, is_private, no_room, sha256
 
 PARTS = st.one_of(st.sampled_from(["..", ".", "", "a", "a.b", "...", "~", "\0", "C:"]), st.text(max_size=12))
 
@@ -108,3 +108,18 @@ def test_errors_that_go_round_in_a_circle_are_looked_at_once() -> None:
     one, other = RuntimeError("one"), RuntimeError("other")
     one.__cause__, other.__context__ = other, one
     assert no_room(one) == ""
+
+
+def test_a_directory_is_discarded_whole_and_nothing_else(tmp_path: Path) -> None:
+    place, kept, link = tmp_path / "place", tmp_path / "kept", tmp_path / "link"
+    for folder in (place, kept):
+        (folder / "sub").mkdir(parents=True)
+        (folder / "sub" / "file").touch()
+    link.symlink_to(kept)
+    (tmp_path / "file").touch()
+    for name in ("place", "link", "file"):
+        discard(tmp_path / name)
+    assert files_in(tmp_path) == ["kept/sub/file"]
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    with pytest.raises(FileNotFoundError):
+        discard(place)

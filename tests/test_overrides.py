@@ -6,6 +6,7 @@ import pytest
 
 from mlbench import overrides
 from mlbench.overrides import Request
+from mlbench.schema import keys
 
 VARIANTS = ["onnx_fp32", "pruned"]
 COMPOSED: dict[str, Any] = {
@@ -91,6 +92,18 @@ def test_a_value_may_mention_hydra() -> None:
         "workload.model.factory=os:system",
         "workload.model={factory: 'os:system'}",
         "workload={model: {factory: 'os:system'}}",
+        "workload.model.trust=true",
+        "++workload.model.trust='yes'",
+        "workload.model={source: sklearn, weights: w.pkl, trust: true}",
+        "workload={model: {trust: 1}}",
+        "workload={model.trust: true}",
+        "registry.trust=true",
+        "registry={trust: true}",
+        "baseline.runtime.python=/x",
+        "baseline.runtime={name: torch, python: /x}",
+        "variants.a.runtime.python=/x",
+        "+variants.x={steps: [], runtime: {python: /x}}",
+        "+variants.x={steps: [{name: a, deeper: {runtime: {python: /x}}}]}",
     ],
 )
 def test_somebody_elses_overrides_read_and_run_nothing_here(text: str) -> None:
@@ -102,7 +115,24 @@ def test_somebody_elses_overrides_read_and_run_nothing_here(text: str) -> None:
 
 def test_somebody_elses_overrides_may_set_values() -> None:
     assert isinstance(overrides.read("workload.model.args={hidden: 3}", trusted=False), Request)
-    assert isinstance(overrides.read("workload={name: a}", trusted=False), Request)
+    for text in (
+        "workload={name: a}",
+        "workload.model.args={factory: a, trust: true, python: 3}",  # a factory's own words
+        "name=trust",
+        "registry.trust=false",
+        "workload.model.factory=null",
+        "~variants.a.runtime.python",
+        "variants=[python,trust]",
+    ):
+        assert isinstance(overrides.read(text, trusted=False), Request), text
+
+
+def test_every_key_that_names_or_permits_code_is_known() -> None:
+    words = {word for _, word in overrides._CODE_KEYS}
+    paths = [tuple(key.path.split(".")) for key in keys()]
+    found = [path for path in paths if path[-1] in words]
+    assert {path[-2:] for path in found} == set(overrides._CODE_KEYS)
+    assert len(found) == 5  # the baseline's interpreter, and a variant's
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """A study goes on as it was begun, and its journal gets nothing run that the user did not choose."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,10 @@ def test_other_overrides_are_refused(root: Path) -> None:
     ("override", "why"),
     [
         ("workload.model.factory=mlbench.workloads.nets:digits_cnn", "it may not name code to run"),
+        ("workload.model.trust=true", "it may not name code to run"),
+        ("registry={trust: true}", "it may not name code to run"),
+        (f"baseline.runtime.python={sys.executable}", "it may not name code to run"),
+        (f"+variants.old={{steps: [], runtime: {{python: {sys.executable}}}}}", "it may not name code to run"),
         ("name=${oc.env:HOME}", "it may not read this machine's environment"),
     ],
 )

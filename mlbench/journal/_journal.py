@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from mlbench.disk import is_private
+from mlbench.disk import discard, is_private
 from mlbench.errors import InputError, MlbenchError
 from mlbench.journal import _sealed
 from mlbench.journal._records import Begun, Conclusion, Options, Planned
@@ -171,7 +171,7 @@ class Journal:
         try:
             for name in (_CONCLUDED, _DELIVERED, _REST):
                 if self._has(name):
-                    _sealed.discard(self.path / name)
+                    discard(self.path / name)
         except OSError as error:
             raise JournalError(f"the journal {self.path} cannot be written: {error.strerror or error}") from error
 
@@ -190,7 +190,7 @@ class Journal:
             JournalError: It cannot be removed.
         """
         try:
-            _sealed.discard(self.path)
+            discard(self.path)
         except OSError as error:
             raise JournalError(f"the journal {self.path} cannot be removed: {error.strerror}") from error
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from mlbench.disk import files_in, flush, sha256
+from mlbench.disk import discard, files_in, flush, sha256
 from mlbench.outside import parse_json
 
 SUMS = "SHA256SUMS.json"
@@ -64,16 +64,3 @@ def check(place: Path) -> None:
         raise DamagedError(f"{place.name}: its checksums are missing") from None
     except (OSError, ValueError):
         raise DamagedError(f"{place.name}: its checksums cannot be read") from None
-
-
-def discard(place: Path) -> None:
-    """Move a directory out of the way in one step, then remove it, so that nobody sees half of it.
-
-    Raises:
-        OSError: It cannot be moved.
-    """
-    grave = Path(tempfile.mkdtemp(prefix=".removing-", dir=place.parent))
-    try:
-        place.rename(grave / place.name)
-    finally:
-        shutil.rmtree(grave, ignore_errors=True)

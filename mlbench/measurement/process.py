@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from mlbench.disk import no_room
 from mlbench.errors import MlbenchError, RefusedError, WorkerGoneError
+from mlbench.measurement.guarding import let_go, watch_over
 from mlbench.measurement.interpreters import command, environment
 from mlbench.measurement.memory import memory_kills
 from mlbench.measurement.settling import Settled, asleep, settle
@@ -88,6 +89,7 @@ class WorkerProcess:
             start_new_session=True,  # a Ctrl-C of the terminal reaches the coordinator only, which ends its workers
             bufsize=0,
         )
+        watch_over(self._process.pid)
         self._inherited_mib = _peak_mib(resource.getrusage(resource.RUSAGE_SELF))
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -134,6 +136,7 @@ class WorkerProcess:
             return
         with suppress(ProcessLookupError):  # before the worker is waited for: until then nobody else has its number
             os.killpg(self.pid, signal.SIGKILL)
+        let_go(self.pid)
         _, status, usage = os.wait4(self.pid, 0)
         self._process.returncode = os.waitstatus_to_exitcode(status)
         peak = _peak_mib(usage)

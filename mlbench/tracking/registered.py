@@ -15,9 +15,10 @@ from mlbench.disk import OutsideError, inside
 from mlbench.errors import InputError
 from mlbench.records import Artifact, Recipe
 from mlbench.tracking import names
-from mlbench.tracking.calls import doing
+from mlbench.tracking.calls import doing, first_line
 from mlbench.tracking.champion import Champion
 from mlbench.tracking.load import load_study
+from mlbench.workloads.onnx_data import check_model
 
 if TYPE_CHECKING:
     from mlbench.tracking.client import Tracker
@@ -81,7 +82,7 @@ def fetch(tracker: Tracker, registered: Registered, out: Path) -> Artifact:
     """The artifact with its files, taken from the logged model into an empty directory.
 
     Raises:
-        InputError: The logged model is none of mlbench's.
+        InputError: The logged model is none of mlbench's, or does not fit into memory.
         TrackingError: MLflow refused, or the logged model has lost a file.
     """
     with (
@@ -105,7 +106,18 @@ def fetch(tracker: Tracker, registered: Registered, out: Path) -> Artifact:
         else:
             shutil.copyfile(source, out / source.name)
             entry = source.name
+        if registered.artifact.format == "onnx":
+            _check_fits(out, entry, registered.model_id)
     return replace(registered.artifact, path=str(out), entry=entry)
+
+
+def _check_fits(folder: Path, entry: str, model_id: str) -> None:
+    try:
+        check_model(inside(folder, entry))
+    except OSError:
+        raise  # it has lost a file
+    except Exception as error:  # limits, names that lead out, and protobuf's own have no common base
+        raise InputError(f"incumbent: the logged model {model_id} is not read: {first_line(error)}") from error
 
 
 def _files(local: Path, form: str) -> Path:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mlbench.disk import OutsideError, files_in, flush, inside, is_private, no_room, sha256
+from mlbench.disk import OutsideError, discard, files_in, flush, inside, is_private, no_room, sha256
 from mlbench.errors import InputError, MlbenchError
 from mlbench.outside import parse_json
 from mlbench.records import Artifact, from_dict, to_dict
@@ -293,11 +293,8 @@ class Store:
             return
 
     def _discard(self, place: Path) -> None:
-        """Move out of the way in one step, then remove, so that nobody sees half of it."""
-        grave = Path(tempfile.mkdtemp(prefix=".removing-", dir=self._artifacts))
         with contextlib.suppress(FileNotFoundError):  # another process was first
-            place.rename(grave / place.name)
-        shutil.rmtree(grave, ignore_errors=True)
+            discard(place)
 
     def _sweep(self, now: float, *, everything: bool) -> None:
         if not self._artifacts.is_dir():

@@ -11,10 +11,11 @@ import numpy as np
 
 from mlbench.config import ModelConfig
 from mlbench.errors import InputError
+from mlbench.outside import LimitError
 from mlbench.records import Artifact
 from mlbench.registry import suggest
 from mlbench.workloads import Data, Progress
-from mlbench.workloads.onnx_data import digest, save
+from mlbench.workloads.onnx_data import check_model, digest, save
 from mlbench.workloads.options import parse, problems
 from mlbench.workloads.outputs import misfit, specs
 from mlbench.workloads.torch_factory import ArtifactStore
@@ -55,7 +56,7 @@ class OnnxFile:
         """The file as an ``onnx`` artifact, with the output that the task reads in front.
 
         Raises:
-            InputError: The configuration is wrong, the file is damaged, or it does not fit the data.
+            InputError: The configuration is wrong, the file is damaged, too large, or does not fit the data.
         """
         found = self.check(config)
         if found or config.path is None:
@@ -81,8 +82,11 @@ def _read(path: Path) -> Any:
     import onnx
 
     try:
+        check_model(path)
         model = onnx.load(path)
         onnx.checker.check_model(str(path))  # by its path: a model beyond 2 GiB cannot be handed over
+    except LimitError as error:
+        raise InputError(f"{_WHERE}.path: {path} is not read: {error}") from error
     except Exception as error:  # protobuf, the checker and missing weights have no common base
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"{_WHERE}.path: {path} is not a valid ONNX file: {reason}") from error

@@ -10,9 +10,11 @@ from collections.abc import Callable
 
 import pytest
 from dashboard_store import Store
+from flask import Flask
 from reporting_studies import EVIL
 
 from mlbench.dashboard import studies as pages
+from mlbench.dashboard.app import flask_view
 from mlbench.dashboard.site import Site
 from mlbench.dashboard.web import Answer, Request
 from mlbench.records import Measurement, Study
@@ -29,6 +31,12 @@ def text(answer: Answer) -> str:
 def shown(answer: Answer) -> dict:
     assert (answer.status, answer.content_type) == (200, "application/json"), answer.body
     return json.loads(answer.body)
+
+
+OUTSIDE = [
+    f"/static/{name}"
+    for name in ("x", "..", "../x", "..%2fx", "..%2f..%2fweb.py", "%2e%2e/web.py", "/etc/passwd", "failed.html.j2")
+]
 
 
 class TestList:
@@ -247,7 +255,8 @@ class TestSite:
             assert "<b>other" not in page
 
     @pytest.mark.parametrize(
-        "address", ["/nothing", "/studies/abc", f"/studies/{'f' * 32}", "/models/none", "/static/x"]
+        "address",
+        ["/nothing", "/studies/abc", f"/studies/{'f' * 32}", "/models/none", *OUTSIDE],
     )
     def test_what_is_not_there(self, ask: Ask, address: str) -> None:
         answer = ask(address)
@@ -296,6 +305,17 @@ class TestSite:
             assert "immutable" in plain.headers["Cache-Control"]
             assert gzip.decompress(packed.body) == plain.body
             assert plain.content_type.startswith(("text/css", "text/javascript"))
+
+    @pytest.mark.parametrize("address", OUTSIDE)
+    def test_nothing_but_our_own_files_is_served(self, store: Store, address: str) -> None:
+        """As a server reads the address, which decodes it first."""
+        app = Flask("test")
+        view = flask_view(Site(lambda: store.tracker), "/mlbench")
+        app.add_url_rule("/mlbench/<path:rest>", "pages", view)
+        answer = app.test_client().get(f"/mlbench{address}", follow_redirects=True)
+        assert answer.status_code == 404
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert b"All studies" in answer.data
 
     def test_a_page_is_refused_from_another_list(self, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
         from mlflow.exceptions import MlflowException

@@ -1,5 +1,6 @@
 """The journal gives back what was written, or says that it cannot; it belongs to one process at a time."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -158,6 +159,16 @@ def test_removing_leaves_nothing(journal: Journal) -> None:
     assert not list(journal.path.parent.iterdir())
     with pytest.raises(JournalError, match="is gone"):
         Journal.open(journal.path)
+
+
+def test_a_disk_without_room_for_a_directory_can_be_cleared(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_args: object, **_options: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    monkeypatch.setattr(os, "mkdir", full)
+    journal.remove()
+    assert not list(journal.path.parent.iterdir())
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -12,15 +12,16 @@ from mlbench.compose import compose
 from mlbench.config import ProtocolConfig, RegistryConfig, TrackingConfig
 from mlbench.delivery import conclusion_of, deliver
 from mlbench.gate import judge
-from mlbench.journal import Begun, Journal, Planned
+from mlbench.journal import Journal, Planned
 from mlbench.records import ConstraintResult, Judgement, LostTrial, Notice, Recipe, Refusal, RuntimeSettings, StepSpec
 from mlbench.reporting.gate import render_gate_markdown, render_junit
-from mlbench.resuming import journaled_arm
+from mlbench.resuming import journaled_arm, open_runs
 from mlbench.tracking import keep_measurement
 from mlbench.tracking.uris import Location
 
 PASSWORD, TOKEN, TAKEN, WRITTEN = "Pl4nted-password", "Pl4nted-token", "Pl4nted-taken", "Pl4nted-written"
-PLANTED = (PASSWORD, TOKEN, TAKEN, WRITTEN)
+ADDRESSED = "Pl4nted-address"  # of which nothing but the address says that it is a secret
+PLANTED = (PASSWORD, TOKEN, TAKEN, WRITTEN, ADDRESSED)
 GOAL = {"metric": "quality/accuracy", "against": "absolute", "min": 0.0}
 TEXT = f"http://me:{PASSWORD}@host said {PASSWORD}, {TOKEN}, {TAKEN} and {WRITTEN}"
 
@@ -41,7 +42,7 @@ def composition():
             "+policy.environment={note: '${oc.env:MINE}', api_key: " + WRITTEN + "}",
             f"baseline.description='{TEXT}'",
             "variants=[]",
-            f"tracking.uri=http://me:{PASSWORD}@host",
+            f"tracking.uri=http://me:{ADDRESSED}@host",
         ]
     )
 
@@ -103,10 +104,9 @@ def leaks(folder: Path) -> list[str]:
 
 def test_nothing_that_a_study_leaves_holds_a_planted_secret(tracker, artifacts, composition, tmp_path, capfd):
     study, measured, arms = planted_study(artifacts, composition), planted_measurement(), planted_arms(artifacts)
-    runs = tracker.open_study("planted", composition.record, composition.overrides)
-    begun = Begun(
-        runs.run_id, "planted", "2026-01-01T00:00:00+00:00", "0", "", "x", composition.record, composition.overrides
-    )
+    addressed = replace(tracker, location=Location(f"http://me:{ADDRESSED}@host", "tracking.uri"))
+    runs, begun = open_runs(composition, addressed, None)
+    assert begun.tracking_uri == "http://***@host"
     config = replace(composition.config, registry=RegistryConfig(), tracking=TrackingConfig())
     with Journal.begin(tmp_path / "cache", begun) as journal:
         journal.plan(Planned(measured.plan, ProtocolConfig(), tuple(map(journaled_arm, arms.values()))))

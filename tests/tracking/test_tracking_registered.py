@@ -1,5 +1,6 @@
 """A registered version becomes an artifact again that answers like the one that was measured."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -196,4 +197,12 @@ def test_a_logged_model_names_no_file_outside_of_it(begun, monkeypatch, tmp_path
 
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
     with pytest.raises(InputError, match=r"is not one that mlbench wrote: .* does not stay in its directory"):
+        incumbent(given, runs, given, store, print)
+
+
+def test_a_logged_model_that_does_not_fit_into_memory_is_not_read(begun, monkeypatch):
+    runs, study, store = begun
+    given, real, tiny = Given(study), os.sysconf, {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 10}
+    monkeypatch.setattr(os, "sysconf", lambda name: tiny.get(name) or real(name))
+    with pytest.raises(InputError, match=r"the logged model m-\w+ is not read: it unpacks to"):
         incumbent(given, runs, given, store, print)

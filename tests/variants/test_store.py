@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
@@ -220,6 +222,18 @@ def test_pruning_by_age_size_and_all(store: Store, clock: Clock) -> None:
     assert [entry.digest for entry in removed] == [artifacts[1].digest]
     assert {entry.digest for entry in store.prune(everything=True)} == {item.digest for item in artifacts[2:]}
     assert store.entries() == []
+
+
+def test_a_disk_without_room_for_a_directory_can_be_pruned(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifact = store.build(KEY, Maker())
+
+    def full(*_args: Any, **_options: Any) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    monkeypatch.setattr(os, "mkdir", full)
+    assert [entry.digest for entry in store.prune(everything=True)] == [artifact.digest]
+    assert list((store.root / "artifacts").iterdir()) == []
 
 
 def test_what_interrupted_builds_left_is_swept_when_old(store: Store, clock: Clock) -> None:

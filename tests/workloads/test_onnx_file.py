@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mlbench.records import RuntimeSettings
 from mlbench.runtimes.loading import answers
 from mlbench.variants.store import Store
 from mlbench.workloads import Workload
+from mlbench.workloads.onnx_data import check_model, digest
 from mlbench.workloads.prepare import check, prepare
 
 IRIS = DataConfig("sklearn", {"name": "iris"})
@@ -100,6 +102,43 @@ def test_weights_elsewhere_are_not_read(use: Use, tmp_path: Path, location: str)
         entry.value = location if entry.key == "location" else entry.value
     Path(path).write_bytes(model.SerializeToString())
     assert "m.onnx is not a valid ONNX file" in refusal(use, path)
+
+
+def test_more_than_there_is_memory(use: Use, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that many tensors read are there once on the disk, and once for each in memory."""
+    path = write(tmp_path / "m.onnx", save_as_external_data=True, location="m.bin", size_threshold=0)
+    model = onnx.load(path, load_external_data=False)
+    constant = helper.make_node("Constant", [], ["c"], value=model.graph.initializer[0])
+    model.graph.node.insert(0, constant)
+    model.graph.initializer.extend([model.graph.initializer[0]] * 1000)
+    Path(path).write_bytes(model.SerializeToString())
+    whole = Path(path).stat().st_size + 1002 * WEIGHTS.nbytes
+    assert (tmp_path / "m.bin").stat().st_size < 1000
+
+    real = os.sysconf
+
+    def memory(size: int) -> None:
+        there = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": size}
+        monkeypatch.setattr(os, "sysconf", lambda name: there.get(name) or real(name))
+
+    memory(whole)
+    check_model(Path(path))
+    memory(whole - 1)
+    assert "m.onnx is not read: it unpacks to" in refusal(use, path)
+    memory(Path(path).stat().st_size - 1)  # the file alone
+    assert "m.onnx is not read: it unpacks to" in refusal(use, path)
+
+
+def test_weights_beside_the_file_are_part_of_what_it_is_known_by(tmp_path: Path) -> None:
+    """Also where a constant reads them, and no initializer."""
+    path = write(tmp_path / "m.onnx", save_as_external_data=True, location="m.bin", size_threshold=0)
+    model = onnx.load(path, load_external_data=False)
+    weights = model.graph.initializer.pop()
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["w"], value=weights))
+    Path(path).write_bytes(model.SerializeToString())
+    before = digest(Path(path))
+    (tmp_path / "m.bin").write_bytes(bytes(WEIGHTS.nbytes))
+    assert digest(Path(path)) != before
 
 
 def test_files_that_do_not_fit(use: Use, tmp_path: Path) -> None:
