@@ -22,6 +22,26 @@ SHORT = (
 )
 
 
+# a step of a third party that gives a tool what it cannot read, and lets it speak for itself
+MISREAD = "+variants.broken={steps: [{name: export_onnx}, {name: misread}]}"
+_STEP = """
+from dataclasses import dataclass
+from mlbench.variants import Step
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    pass
+
+class Misread(Step):
+    name, version, params = "misread", 1, Nothing
+    accepts, produces, libraries, reads_data = ("onnx",), None, (), False
+
+    def apply(self, artifact, params, context, out):
+        import onnxruntime
+        onnxruntime.InferenceSession(b"no model")
+"""
+
+
 @dataclass
 class Desk:
     """A user's working directory with a store of its own; what any test has built is in its cache already."""
@@ -31,6 +51,14 @@ class Desk:
     @property
     def uri(self) -> str:
         return f"sqlite:///{self.folder / 'mlflow.db'}"
+
+    def bring_misread(self) -> None:
+        """Install the step ``misread`` for programs that are started in this directory."""
+        (self.folder / "misread_step.py").write_text(_STEP)
+        info = self.folder / "misread_step-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: misread-step\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[mlbench.steps]\nmisread = misread_step:Misread\n")
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "MLFLOW_TRACKING_URI": self.uri, "MLBENCH_CACHE_DIR": str(self.folder / "cache")}

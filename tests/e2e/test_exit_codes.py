@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from desk import SHORT, Desk
+from desk import MISREAD, SHORT, Desk
 
 from mlbench.tracking import load_measurement, load_study
 
@@ -52,7 +52,15 @@ def test_wrong_data_is_told_before_anything_is_left_behind(tmp_path: Path, overr
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["artifacts"]
 
 
-def test_a_policy_that_is_not_met_is_exit_code_3_when_enforced(desk: Desk) -> None:
+def test_a_policy_that_is_not_met_is_exit_code_3_when_enforced_also_where_an_arm_has_failed(desk: Desk) -> None:
+    desk.bring_misread()
     impossible = "policy.constraints=[{metric: quality/accuracy, against: absolute, min: 1.01}]"
-    ran = desk.run("run", "name=no", *SHORT, "protocol.trials=1", impossible, "policy.enforce=true")
+    ran = desk.run("run", "name=no", *SHORT, MISREAD, "protocol.trials=1", impossible, "policy.enforce=true")
     assert ran.returncode == 3, ran.stdout + ran.stderr
+    study = load_study(desk.tracker(), "no").study
+    assert {arm.name: arm.status for arm in study.arms} == {
+        "baseline": "ok",
+        "onnx_int8_static": "ok",
+        "broken": "failed",
+    }
+    assert study.decision.outcome == "hold"

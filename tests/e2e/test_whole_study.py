@@ -5,7 +5,7 @@ import json
 import subprocess
 
 import pytest
-from desk import Desk
+from desk import MISREAD, Desk
 
 from mlbench.metrics import METRICS, SERIES, SYSTEM
 from mlbench.records import Study
@@ -18,7 +18,6 @@ BASELINE = "baseline.steps=[{name: export_onnx}]"
 TWIN = "+variants.twin={steps: [{name: export_onnx}]}"
 SLOW = "+variants.slow={steps: [{name: export_onnx}, {name: delay, percent: 10}]}"
 PLAIN = "+variants.plain={steps: []}"
-BROKEN = "+variants.broken={steps: [{name: export_onnx, tolerance: 1.0e-12}]}"
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +28,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 @pytest.fixture(scope="module")
 def finished(desk: Desk) -> subprocess.CompletedProcess[str]:
     """One study of five good arms and one that cannot be built."""
+    desk.bring_misread()
     shorter = ("protocol=quick", "protocol.rounds=10", "protocol.warmup_seconds=0.2")
-    return desk.run("run", "name=whole", *shorter, BASELINE, "variants=[onnx_int8_static]", TWIN, SLOW, PLAIN, BROKEN)
+    return desk.run("run", "name=whole", *shorter, BASELINE, "variants=[onnx_int8_static]", TWIN, SLOW, PLAIN, MISREAD)
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +75,15 @@ def test_ten_per_cent_more_work_is_slower(study: Study) -> None:
         assert verdict.call == "slower"
 
 
-def test_a_broken_recipe_fails_alone_with_the_tools_words(desk: Desk, study: Study) -> None:
+def test_a_broken_recipe_fails_alone_with_the_tools_words(
+    desk: Desk, study: Study, finished: subprocess.CompletedProcess[str]
+) -> None:
     broken = study.arm("broken")
     assert broken.status == "failed"
-    assert "export_onnx" in broken.failure
+    assert broken.failure.startswith("step 'misread': ")
+    for words in ("InvalidProtobuf", "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF", "Protobuf parsing failed"):
+        assert words.lower() in broken.failure.lower()
+    assert f"broken failed: {broken.failure}" in finished.stderr
     loaded = load_study(desk.tracker(), "whole")
     assert desk.tracker().client.get_run(loaded.arms["broken"]).info.status == "FAILED"
     assert desk.tracker().client.get_run(loaded.run_id).info.status == "FINISHED"

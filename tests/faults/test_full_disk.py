@@ -1,5 +1,6 @@
 """A disk that is really full: said clearly, what was written stays whole, and it goes on when there is room again."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mlbench.errors import BuildError, MlbenchError
 from mlbench.journal import Begun, Journal, JournalError
 from mlbench.measurement.coordinator import Coordinator
 from mlbench.measurement.plan import make_plan
+from mlbench.progress import Progress
 from mlbench.records import Artifact, Measurement, TensorSpec
 from mlbench.tracking import connect, load_measurement, load_study
 from mlbench.variants.store import Store, StoreError
@@ -111,6 +113,60 @@ def test_inputs_that_do_not_fit_are_said_before_anything_is_measured(
         Coordinator(PLAN, ARMS, large, LABELS, launch=launched.append).run()  # type: ignore[arg-type]
     assert launched == []
     assert list(disk.path.iterdir()) == []
+
+
+def full_at(disk: SmallDisk, words: str) -> Callable[[Progress, str], None]:
+    """Begins a phase, with a disk that fills up when it is this one."""
+    phase = Progress.phase
+
+    def begin(self: Progress, text: str) -> None:
+        if text.startswith(words):
+            disk.fill()
+        phase(self, text)
+
+    return begin
+
+
+@pytest.mark.e2e
+def test_a_study_whose_disk_is_full_while_it_builds_says_so_and_later_builds_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The cache is on the disk that is full, and the tracking store on another."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    small = "+variants.small={steps: [{name: export_onnx}, {name: quantize_onnx_weights}]}"
+    command = ["run", *TINY, small, "protocol.trials=1"]
+    with mounted(folder, 48) as disk:
+        monkeypatch.setenv("MLBENCH_CACHE_DIR", str(folder / "cache"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Progress, "phase", full_at(disk, "Building small"))
+            assert cli.main([*command, "name=full"]) == 1
+        err = capfd.readouterr().err
+        assert "step 1 of 1: export_onnx" in err
+        assert re.search(r"no space is left on the disk of .*; make room \(mlbench cache prune\) and start again", err)
+        assert "what is built already is used" in err
+        assert "Traceback" not in err
+        assert not list((folder / "cache" / "studies").iterdir())  # nothing was measured
+        built = sorted(path.name for path in (folder / "cache" / "artifacts").iterdir())
+        assert len(built) == 2  # the model, and the baseline: nothing half made is left
+
+        disk.free()
+        assert cli.main([*command, "name=again"]) == 0
+        err = capfd.readouterr().err
+        assert "epoch" not in err
+        assert "export_onnx" not in err
+        assert "step 2 of 2: quantize_onnx_weights" in err
+        left = {path.name for path in (folder / "cache" / "artifacts").iterdir()}
+        assert len(left - set(built)) == 1
+        assert left > set(built)
+    tracker = connect(TrackingConfig(uri=uri), create=False)
+    runs = tracker.client.search_runs([tracker.experiment_id])
+    statuses = {run.info.run_name: run.info.status for run in runs if run.data.tags["mlbench.kind"] == "study"}
+    assert statuses == {"full": "FAILED", "again": "FINISHED"}
+    assert load_study(tracker, "again").study.arm("small").status == "ok"
 
 
 def full_after_the_first(disk: SmallDisk) -> Callable[[Journal, int, Measurement], None]:

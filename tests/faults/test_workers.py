@@ -1,10 +1,14 @@
 """One study whose variants crash, hang, are killed and answer nonsense: each is named, and the others go on."""
 
 import os
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 from caches import share_artifacts
+from memory_group import memory_group
 from tiny import TINY
 
 from mlbench import cli, registry
@@ -15,7 +19,7 @@ from mlbench.tracking import connect, load_study
 pytestmark = pytest.mark.e2e
 
 RUNTIME = '''
-import ctypes, os, pathlib, signal
+import ctypes, os, pathlib, signal, subprocess
 import numpy as np
 from mlbench.runtimes.onnx_runtime import OnnxRuntime
 
@@ -31,7 +35,13 @@ class Session:
             if behaviour == "crash":
                 ctypes.string_at(0)
             if behaviour == "hang":
+                child = subprocess.Popen(["sleep", "600"])
+                with open(self.options["children"], "a") as file:
+                    print(child.pid, file=file)
                 signal.pause()
+            if behaviour == "eat":
+                pathlib.Path(self.options["group"], "cgroup.procs").write_text(str(os.getpid()))
+                eaten = [np.ones(1 << 21) for _ in range(64)]
             if behaviour == "be killed":
                 starts = pathlib.Path(self.options["starts"])
                 if self.calls == 20:
@@ -44,6 +54,8 @@ class Session:
         spoiled = {
             "answer nothing defined": lambda: first * np.nan,
             "answer too little": lambda: first[:, :3],
+            "answer too few": lambda: first[:-1],
+            "answer whole numbers": lambda: first.astype(np.int64),
         }
         return (spoiled.get(self.options["behaviour"], lambda: first)(), *others)
 
@@ -64,8 +76,19 @@ def variant(name: str, behaviour: str, **more: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
-    folder = tmp_path_factory.mktemp("faulty")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("faulty")
+
+
+@pytest.fixture(scope="module")
+def group() -> Iterator[Path | None]:
+    """A control group whose processes may have 32 MiB more together, where one can be made."""
+    with memory_group(32) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def study(folder: Path, group: Path | None) -> Iterator[Study]:
     (folder / "faulty_runtime.py").write_text(RUNTIME)
     info = folder / "faulty_runtime-1.0.dist-info"
     info.mkdir()
@@ -85,13 +108,16 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
                 f"tracking.uri={uri}",
                 *TINY,
                 "protocol.rounds=8",
-                "protocol.hang_floor_s=0.5",
+                "protocol.hang_floor_s=1",
                 variant("crashes", "crash"),
-                variant("hangs", "hang"),
+                variant("hangs", "hang", children=folder / "children"),
                 variant("unlucky", "be killed", starts=folder / "unlucky", on="[1]"),
                 variant("wounded", "be killed", starts=folder / "wounded", on="[3, 4]"),
                 variant("undefined", "answer nothing defined"),
                 variant("narrow", "answer too little"),
+                variant("short", "answer too few"),
+                variant("whole", "answer whole numbers"),
+                *([] if group is None else [variant("hungry", "eat", group=group)]),
             ]
         )
         assert code == 0
@@ -104,9 +130,11 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     ("name", "reason"),
     [
         ("crashes", "the worker was ended by signal SIGSEGV"),
-        ("hangs", "the worker gave no answer for 0.5 s and was ended"),
+        ("hangs", "the worker gave no answer for 1 s and was ended"),
         ("undefined", "values that are not finite (NaN) for 1 of 1 items"),
         ("narrow", "shape [1, 3], where the workload's model gives [items, 10]"),
+        ("short", "shape [0, 10] for a batch of 1 items"),
+        ("whole", "the model returned int64, where the workload's model gives real numbers (float32)"),
     ],
 )
 def test_an_arm_that_never_gets_through_a_trial_has_failed_by_name(study: Study, name: str, reason: str) -> None:
@@ -114,6 +142,35 @@ def test_an_arm_that_never_gets_through_a_trial_has_failed_by_name(study: Study,
     assert arm.status == "failed"
     assert reason in arm.failure
     assert (arm.metrics, arm.verdicts, arm.quality) == ({}, {}, None)
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process that is not ours to wait for ends, be it that nobody takes leave of it."""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_a_worker_that_hangs_is_ended_with_what_it_started(study: Study, folder: Path) -> None:
+    assert study.arm("hangs").status == "failed"
+    children = [int(line) for line in (folder / "children").read_text().split()]
+    assert len(children) == 2  # it had a second chance
+    assert all(map(is_gone, children))
+
+
+def test_a_worker_that_is_ended_for_memory_says_so(study: Study, group: Path | None) -> None:
+    if group is None:
+        pytest.skip("no control group with a memory limit can be made here: that needs root")
+    arm = study.arm("hungry")
+    assert arm.status == "failed"
+    assert "the worker was ended by signal SIGKILL, while the kernel ended processes for want of memory" in arm.failure
+    assert "its peak memory was" in arm.failure
 
 
 def test_a_crash_says_how_much_memory_there_was(study: Study) -> None:

@@ -8,7 +8,6 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from fakes import make_arm
+from memory_group import memory_group
 
 from mlbench import registry
 from mlbench.config import ProtocolConfig, ScenarioConfig
@@ -267,23 +267,10 @@ def test_the_peak_of_a_dead_worker_is_its_own(tmp_path: Path, monkeypatch: pytes
 @pytest.fixture
 def small_group() -> Iterator[Path]:
     """A control group whose processes may have 256 MiB together."""
-    tried = (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max"))
-    for root, limit in tried:
-        group = Path(root) / f"mlbench-test-{os.getpid()}"
-        with suppress(OSError):
-            group.mkdir()
-            try:
-                (group / limit).write_text(str(256 << 20))
-            except OSError:
-                group.rmdir()
-                continue
-            yield group
-            until = time.monotonic() + 10
-            while group.exists() and time.monotonic() < until:
-                with suppress(OSError):  # the kernel is still clearing up after what was ended
-                    group.rmdir()
-            return
-    pytest.skip("no control group with a memory limit can be made here: that needs root")
+    with memory_group(256) as group:
+        if group is None:
+            pytest.skip("no control group with a memory limit can be made here: that needs root")
+        yield group
 
 
 @pytest.mark.usefixtures("plugin")

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,6 +21,8 @@ from tiny_study import (
     onnx_weights,
     save_script,
     sklearn_artifact,
+    split_onnx_artifact,
+    split_onnx_weights,
     torch_artifact,
 )
 
@@ -27,6 +30,7 @@ from mlbench.errors import TrackingError
 from mlbench.records import Arm, Artifact, Recipe, RuntimeSettings, TensorSpec, to_dict
 from mlbench.tracking import forms, load_study, served_artifact, served_threads, served_torchscript
 from mlbench.tracking.models import find_model, log_model
+from mlbench.workloads.onnx_data import is_split
 
 WITHOUT_MLBENCH = """
 import sys, json
@@ -232,6 +236,22 @@ class TestForms:
 
     def test_a_format_of_a_third_party(self, artifacts):
         assert [form.name for form in forms.forms(replace(artifacts.onnx, format="other"))] == ["mlbench"]
+
+    def test_weights_that_lie_beside_a_graph_go_with_it(self, tracker, run_id, tmp_path):
+        import mlflow
+
+        artifact = split_onnx_artifact(tmp_path / "split")
+        assert is_split(tmp_path / "split" / "model.onnx")
+        record = logged(tracker, run_id, artifact)
+        assert (record.form, record.reason) == ("onnx", "")
+        shutil.rmtree(tmp_path / "split")  # so that it is loaded from files of its own
+        (tmp_path / "elsewhere").mkdir()
+        place = mlflow.artifacts.download_artifacts(f"models:/{record.model_id}", dst_path=str(tmp_path / "elsewhere"))
+        assert is_split(Path(place) / "model.onnx")
+        rows = images(3, seed=5)
+        first, second = split_onnx_weights()
+        answer = mlflow.pyfunc.load_model(place).predict(rows)
+        assert answer["scores"] == pytest.approx(rows.reshape(3, 64) @ first @ second, rel=1e-4, abs=1e-4)
 
     def test_a_torch_module_with_several_inputs(self, tracker, run_id, tmp_path):
         specs = (TensorSpec("left", "float32", (None, 4)), TensorSpec("right", "float32", (None, 4)))

@@ -95,6 +95,35 @@ def onnx_artifact(folder):
     return Artifact("c" * 64, "onnx", str(folder), "model.onnx", INPUTS, OUTPUTS, 900, steps)
 
 
+def split_onnx_artifact(folder):
+    """``scores = flatten(images) @ first @ second`` with the first weight in a file of its own, as of large models."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    from mlbench.workloads.onnx_data import save
+
+    folder.mkdir(parents=True)
+    first, second = split_onnx_weights()
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["images"], ["flat"], axis=1),
+            helper.make_node("MatMul", ["flat", "first"], ["hidden"]),
+            helper.make_node("MatMul", ["hidden", "second"], ["scores"]),
+        ],
+        "linear",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 1, 8, 8])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 3])],
+        [numpy_helper.from_array(first, "first"), numpy_helper.from_array(second, "second")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    save(model, folder / "model.onnx", split=True)
+    return Artifact("8" * 64, "onnx", str(folder), "model.onnx", INPUTS, OUTPUTS, 5000)
+
+
+def split_onnx_weights():
+    generator = np.random.default_rng(8)
+    return generator.normal(size=(64, 16)).astype(np.float32), generator.normal(size=(16, 3)).astype(np.float32)
+
+
 def onnx_weights():
     generator = np.random.default_rng(7)
     return generator.normal(size=(64, 3)).astype(np.float32), generator.normal(size=3).astype(np.float32)
