@@ -27,10 +27,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from kills import is_over, killed, without_verdict, wrong_turns
+from kills import going_on, is_over, killed, without_verdict, wrong_turns
 
 from mlbench import cli
 from mlbench.config import TrackingConfig
+from mlbench.errors import MlbenchError
 from mlbench.journal import journals
 from mlbench.tracking import Tracker, connect, load_measurement, load_study
 
@@ -108,25 +109,24 @@ class Soak:
         print(f"{name}: {kind}; {self.looks[-1] if self.looks else ''}", flush=True)
 
     def _killed(self, name: str) -> None:
-        arguments: tuple[str, ...] = (f"name={name}", *STUDY)
+        arguments = begin = ("run", f"name={name}", *STUDY)
         for _ in range(self.draw.randint(1, 2)):
             process = self._start(arguments)
             if is_over(process, self.draw.randint(1, 14)):
-                process.communicate()
                 self.happened["over before it was killed"] += 1
-                return
+                break
             time.sleep(self.draw.uniform(0, 0.5))
             self.orphans += killed(process)
             self.happened["coordinators killed"] += 1
-            if any(path.name for path in journals(self.folder / "cache")):
-                arguments = ("--resume", name)
-        process = self._start(arguments)
+            arguments = going_on(self.folder, begin, ("run", "--resume", name))
+        else:
+            process = self._start(arguments)
         said = process.communicate()[1]
         if process.returncode:
             self.failed.append(f"{name}: exit code {process.returncode}: {said[-500:]}")
 
     def _start(self, arguments: tuple[str, ...]) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "mlbench", "run", *arguments]
+        command = [sys.executable, "-m", "mlbench", *arguments]
         return subprocess.Popen(
             command, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
@@ -175,8 +175,12 @@ class Soak:
 
 def found_wrong(tracker: Tracker, name: str) -> tuple[int, int, int]:
     """Turns of a study that are not there once with all their calls, how many it has, and variants without verdict."""
-    loaded = load_study(tracker, name)
-    measured = load_measurement(tracker, loaded)
+    try:
+        loaded = load_study(tracker, name)
+        measured = load_measurement(tracker, loaded)
+    except MlbenchError as error:
+        print(error)
+        return 1, 0, 1
     return wrong_turns(measured), len(measured.turns), len(without_verdict(loaded.study))
 
 
