@@ -40,7 +40,8 @@ class Tokenizing:
 def tokenize(raw: RawData, tokenizer: Any, how: Tokenizing, classes: tuple[str, ...] = ()) -> RawData:
     """The data with token ids in place of text, and what is left to do for each batch.
 
-    Inputs are ``input_ids`` and ``attention_mask``, and ``token_type_ids`` for pairs of texts: int64, (items, tokens).
+    Inputs are ``input_ids`` and ``attention_mask``, and ``token_type_ids`` for pairs of texts, where the tokenizer says
+    that its model takes them: int64, (items, tokens).
     Lists of words take labels of the words, which go to the first token of each.
 
     Args:
@@ -66,6 +67,9 @@ def tokenize(raw: RawData, tokenizer: Any, how: Tokenizing, classes: tuple[str, 
         raise InputError(
             f"{_OPTIONS}.{key}: {value} is for texts; the labels of words belong to tokens that are made once"
         )
+    if words and raw.labels.dtype.kind != "O":
+        raise InputError(f"{_DATA}: the data has lists of words, which need a label for each word, in lists as long")
+    kinds = len(texts) == 2 and "token_type_ids" in tokenizer.model_input_names
     if tokenizer.pad_token is None:
         raise InputError(f"workload.model.path: the tokenizer of {how.source} has no padding token")
     encoded = tokenizer(
@@ -76,9 +80,9 @@ def tokenize(raw: RawData, tokenizer: Any, how: Tokenizing, classes: tuple[str, 
         padding="max_length" if how.padding == "fixed" else "longest",
         padding_side="right",  # so that sequences can be cut to a length of their real tokens
         return_tensors="np",
-        return_token_type_ids=len(texts) == 2,
+        return_token_type_ids=kinds,
     )
-    names = ["input_ids", "attention_mask", *(["token_type_ids"] if len(texts) == 2 else [])]
+    names = ["input_ids", "attention_mask", *(["token_type_ids"] if kinds else [])]
     inputs = {name: np.asarray(encoded[name], dtype=np.int64) for name in names}
     labels = _word_labels(raw, encoded, inputs["input_ids"].shape, classes) if words else raw.labels
     full = int((inputs["attention_mask"].sum(axis=1) == how.max_length).sum())
@@ -130,14 +134,20 @@ def _word_labels(raw: RawData, encoded: Any, shape: tuple[int, int], classes: Se
             )
         for column, word in enumerate(encoded.word_ids(row)):
             if word is not None and word != last:
-                labels[row, column] = _index(tags[word], place, row)
+                labels[row, column] = _index(tags[word], place, raw.classes, row)
             last = word
     return labels
 
 
-def _index(tag: Any, place: dict[str, int], row: int) -> int:
-    if isinstance(tag, str):
-        if tag not in place:
-            raise InputError(f"workload.data: label '{tag}' in row {row} is not among the classes of the model")
-        return place[tag]
-    return int(tag)
+def _index(tag: Any, place: dict[str, int], known: Sequence[str], row: int) -> int:
+    """Where a tag stands among the model's classes: by its name, which the data may know of whole numbers."""
+    if not isinstance(tag, str):
+        number = int(tag)
+        if not known or number == IGNORED:
+            return number
+        if not 0 <= number < len(known):
+            raise InputError(f"workload.data: label {number} in row {row} is not a place among {len(known)} classes")
+        tag = known[number]
+    if tag not in place:
+        raise InputError(f"workload.data: label '{tag}' in row {row} is not among the classes of the model")
+    return place[tag]

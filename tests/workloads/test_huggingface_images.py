@@ -120,3 +120,14 @@ def test_what_is_for_texts_is_refused(config: WorkloadConfig) -> None:
     options = replace(config.model, options={"timing": "end-to-end"})
     assert "workload.model.options.timing is for texts" in refusal(replace(config, model=options))
     assert "the task 'embedding' does not ask for" in refusal(replace(config, task="embedding"))
+
+
+def test_images_of_another_size_than_the_models(config: WorkloadConfig, model: Path, tmp_path: Path) -> None:
+    for path in model.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    larger = replace(config, model=ModelConfig("huggingface", path=str(tmp_path)))
+    with pytest.raises(InputError) as caught:
+        prepare(larger, Store(tmp_path / "store"), silent)
+    (sentence,) = caught.value.problems
+    assert "workload.model: the model fails on the data (pixel_values float32 [3, 32, 32]): ValueError: " in sentence

@@ -221,6 +221,34 @@ def test_words_with_labels(config: WorkloadConfig, tiny: Path, texts: Path, stor
         assert "is for texts; the labels of words belong to tokens that are made once" in refusal(changed, store)
 
 
+def test_pairs_of_texts_with_and_without_segments(
+    config: WorkloadConfig, tiny: Path, store: Store, tmp_path: Path
+) -> None:
+    def inputs(found: WorkloadConfig) -> list[str]:
+        return [spec.name for spec in read_data(found).info.inputs]
+
+    pair = {**config.data.options, "inputs": {"first": "text", "second": "text"}}
+    bert = replace(config, data=replace(config.data, options=pair))
+    assert inputs(bert) == ["input_ids", "attention_mask", "token_type_ids"]
+    distil = transformers.DistilBertConfig(
+        vocab_size=40, max_position_embeddings=32, dim=16, n_layers=1, n_heads=2, hidden_dim=16,
+        id2label={0: "play", 1: "pay"},
+    )  # fmt: skip
+    model = transformers.DistilBertForSequenceClassification(distil).eval()
+    model.save_pretrained(tmp_path)
+    transformers.DistilBertTokenizerFast(str(tiny / "vocab.txt")).save_pretrained(tmp_path)
+    plain = of(bert, tmp_path)
+    assert inputs(plain) == ["input_ids", "attention_mask"]
+    workload = prepare(plain, store, silent)
+    batch = given(workload)
+    with torch.inference_mode():
+        expected = model(**{name: torch.from_numpy(array) for name, array in batch.items()}).logits.numpy()
+    np.testing.assert_allclose(answers(workload.source, RuntimeSettings(), batch), expected, rtol=1e-4, atol=1e-6)
+    transformers.BertTokenizerFast(str(tiny / "vocab.txt")).save_pretrained(tmp_path)  # which promises segments
+    assert "the model fails on the data (input_ids int64 [" in refusal(plain, store)
+    assert "token_type_ids" in refusal(plain, store).partition("TypeError")[2]
+
+
 def test_export_leaves_batch_and_length_free(config: WorkloadConfig, tiny: Path, store: Store) -> None:
     workload = prepare(of(config, tiny / "encoder", head="fitted"), store, silent)
     artifact = build(Recipe("onnx", (StepSpec("export_onnx"),)), workload, store, silent)
