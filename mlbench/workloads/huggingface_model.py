@@ -60,7 +60,7 @@ class HuggingFaceOptions:
         max_length: Longer texts are cut to so many tokens; None is as many as the model takes.
         padding: ``longest``: all to the longest text of the data; ``batch``: to the longest of each batch; ``fixed``:
             all to ``max_length``.
-        timing: What the clock sees: ``model-only``, or ``end-to-end``, from text to scores.
+        timing: What the clock sees: ``model-only``, or ``end-to-end``, from text, words or image files to scores.
         revision: Commit, tag or branch on the hub.
     """
 
@@ -173,11 +173,13 @@ def _encode_images(path: str, place: str, options: HuggingFaceOptions, raw: RawD
     Raises:
         InputError: An option is given that only texts have.
     """
-    usual = HuggingFaceOptions(revision=options.revision)
+    usual = HuggingFaceOptions(revision=options.revision, timing=options.timing)
     odd = [item.name for item in fields(usual) if getattr(options, item.name) != getattr(usual, item.name)]
     if odd:
         raise InputError(f"{_WHERE}.options.{odd[0]} is for texts, but {path} classifies images; leave it out")
-    return processed(raw, _loaded("AutoImageProcessor", place, options), path)
+    # the variant of the processor that works as workers do, in Pillow, where the library has another one too
+    plain = {"use_fast": False} if options.timing == "end-to-end" else {}
+    return processed(raw, _loaded("AutoImageProcessor", place, options, **plain), path, options.timing)
 
 
 def locate(path: str) -> str:
@@ -198,9 +200,9 @@ def locate(path: str) -> str:
     return str(folder)
 
 
-def _loaded(auto: str, place: str, options: HuggingFaceOptions) -> Any:
+def _loaded(auto: str, place: str, options: HuggingFaceOptions, **more: Any) -> Any:
     """What transformers makes of a folder or hub id; no code that comes with it runs, and weights are tensors only."""
-    safely: dict[str, Any] = {"trust_remote_code": False}
+    safely: dict[str, Any] = {**more, "trust_remote_code": False}
     if auto.startswith("AutoModel"):
         safely["weights_only"] = True
     try:

@@ -143,13 +143,30 @@ def test_end_to_end_makes_the_same_tokens(config: WorkloadConfig, tiny: Path, tm
     assert set(test.originals["text"].tolist()) <= set(TEXTS)
     (tmp_path / "tokenizer.json").write_text(data.collation.tokenizer)
     session = TokenizedSession(None, tmp_path / "tokenizer.json", list(test.inputs))  # type: ignore[arg-type]
-    tokens = session.tokens(session.prepare(test.originals))
+    tokens = session.made(session.prepare(test.originals))
     for name, array in test.inputs.items():
         np.testing.assert_array_equal(tokens[name], array[:, : tokens[name].shape[1]])
     assert tokens["input_ids"].shape[1] == {"longest": 8, "batch": 8, "fixed": 12}[padding]
-    short = session.tokens(["play"])["input_ids"]
+    short = session.made(["play"])["input_ids"]
     assert short.shape[1] == {"longest": 8, "batch": 3, "fixed": 12}[padding]
     assert "every call begins with texts" in " ".join(data.info.notes)
+
+
+@pytest.mark.parametrize("padding", ["longest", "fixed"])
+def test_end_to_end_makes_the_same_tokens_of_words(
+    config: WorkloadConfig, tiny: Path, texts: Path, tmp_path: Path, padding: str
+) -> None:
+    data = DataConfig("jsonl", {"path": str(texts / "words.jsonl"), "inputs": {"words": "words"}, "labels": "tags"})
+    chosen = of(config, tiny / "token", "token_classification", padding=padding, max_length=12, timing="end-to-end")
+    found = read_data(replace(chosen, data=data))
+    assert found.collation.begins == "words"
+    assert "every call begins with lists of words" in " ".join(found.info.notes)
+    (tmp_path / "tokenizer.json").write_text(found.collation.tokenizer)
+    session = TokenizedSession(None, tmp_path / "tokenizer.json", list(found.test.inputs), words=True)  # type: ignore[arg-type]
+    made = session.made(session.prepare(found.test.originals))
+    for name, array in found.test.inputs.items():
+        np.testing.assert_array_equal(made[name], array)
+    assert session.made([["play"]])["input_ids"].shape == (1, found.test.labels.shape[1])
 
 
 def test_a_batch_may_have_its_own_length(config: WorkloadConfig, tiny: Path) -> None:
@@ -216,9 +233,8 @@ def test_words_with_labels(config: WorkloadConfig, tiny: Path, texts: Path, stor
     assert (test.labels[:, 0] == IGNORED).all()
     assert (test.labels[test.inputs["attention_mask"] == 0] == IGNORED).all()
     assert answers(workload.source, RuntimeSettings(), given(workload)).shape == (4, test.labels.shape[1], 2)
-    for option in ({"padding": "batch"}, {"timing": "end-to-end"}):
-        changed = replace(of(config, tiny / "token", "token_classification", **option), data=data)
-        assert "is for texts; the labels of words belong to tokens that are made once" in refusal(changed, store)
+    batch = replace(of(config, tiny / "token", "token_classification", padding="batch"), data=data)
+    assert "padding: batch is for texts; the labels of words belong to tokens" in refusal(batch, store)
 
 
 def test_pairs_of_texts_with_and_without_segments(
