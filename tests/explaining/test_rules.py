@@ -114,7 +114,8 @@ def test_weights_that_are_small_where_they_are_stored() -> None:
 
 
 def test_bits_of_a_precision_by_its_name_in_any_runtime() -> None:
-    names = ["float64", "float32", "f32", "bfloat16", "bf16", "f16", "float16, int8", "int8", "u8", "int4 weights", None]
+    names: list[Any] = [
+        "float64", "float32", "f32", "bfloat16", "bf16", "f16", "float16, int8", "int8", "u8", "int4 weights", None]
     assert [bits(name) for name in names] == [64, 32, 32, 16, 16, 16, 16, 8, 8, 0, 0]
 
 

@@ -16,10 +16,9 @@ import onnx
 import pytest
 import torch
 import transformers
-import yaml
-from pydantic import TypeAdapter
 from sklearn.linear_model import LogisticRegression
 
+from mlbench.compose import compose
 from mlbench.config import DataConfig, ModelConfig, ScenarioConfig, TrainConfig, WorkloadConfig
 from mlbench.errors import InputError
 from mlbench.records import IGNORED, Collation, Recipe, RuntimeSettings, StepSpec
@@ -477,8 +476,7 @@ def clinc(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_shipped_workload_on_real_intents(minilm: str, clinc: Path, store: Store) -> None:
-    text = (Path(__file__).resolve().parents[2] / "conf" / "workload" / "intent.yaml").read_text(encoding="utf-8")
-    config = TypeAdapter(WorkloadConfig).validate_python(yaml.safe_load(text))
+    config = compose(["workload=intent"]).config.workload
     options = {**config.data.options, "path": str(clinc), "split": "part"}
     workload = prepare(replace(config, data=replace(config.data, options=options)), store, silent)
     assert workload.info.data.rows == {"train": 64, "validation": 64, "test": 64}
