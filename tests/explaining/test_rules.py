@@ -115,7 +115,18 @@ def test_weights_that_are_small_where_they_are_stored() -> None:
 
 def test_bits_of_a_precision_by_its_name_in_any_runtime() -> None:
     names: list[Any] = [
-        "float64", "float32", "f32", "bfloat16", "bf16", "f16", "float16, int8", "int8", "u8", "int4 weights", None]
+        "float64",
+        "float32",
+        "f32",
+        "bfloat16",
+        "bf16",
+        "f16",
+        "float16, int8",
+        "int8",
+        "u8",
+        "int4 weights",
+        None,
+    ]
     assert [bits(name) for name in names] == [64, 32, 32, 16, 16, 16, 16, 8, 8, 0, 0]
 
 
@@ -229,8 +240,7 @@ def test_with_a_profile_the_nodes_that_were_put_in_are_told_where_they_run() -> 
     ran = profile(("Conv", 9.0), ("quantize_per_tensor", 0.01, 3.0), ("dequantize_per_tensor", 0.01, 2.0))
     theirs = onnx(profiles=(profile(("Conv", 9.0), ("Cast", 0.01, 1.0)),))
     assert said(rules.converting, int8(put_in, profiles=(ran,)), theirs) == [
-        "quantize_pt2e put in 9 dequantize_per_tensor, 4 quantize_per_tensor; "
-        "a call runs 5 conversions, one of onnx 1"
+        "quantize_pt2e put in 9 dequantize_per_tensor, 4 quantize_per_tensor; a call runs 5 conversions, one of onnx 1"
     ]
     fused = profile(("QLinearConv", 9.0), ("QuantizeLinear", 0.01, 1.0))
     assert said(rules.converting, int8(put_in, profiles=(fused,)), theirs) == []
