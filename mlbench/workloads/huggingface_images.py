@@ -41,7 +41,7 @@ def processed(raw: RawData, processor: Any, source: str, timing: Timing = "model
             without it, which ``end-to-end`` needs.
     """
     how = _processing(processor, source) if timing == "end-to-end" else None
-    parts = []
+    parts: list[npt.NDArray[np.float32]] = []
     for chunk in _chunks(raw):
         found = np.asarray(processor(images=chunk, return_tensors="np")[INPUT], dtype=np.float32)
         if found.ndim != 4:
