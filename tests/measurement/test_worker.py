@@ -216,7 +216,7 @@ def test_calls_may_begin_with_images(setup: Setup, tmp_path: Path, monkeypatch: 
     assert setup.load()["effective"]["timing"] == "end-to-end"
     setup.session.seen.clear()
     header, _ = setup.ask("turn", batch_size=2, discard=0, calls=1, group=1)
-    assert setup.session.seen[0].tolist() == [[0, 0, 0], [5, 5, 5]]
+    assert setup.session.seen[0].tolist() == [[10, 10, 10], [5, 5, 5]]
     assert header["wall_ns"] == 250_000
     _, arrays = setup.ask("predict", batch_size=3)
     assert arrays["outputs"][:, 0].tolist() == [0, 15, 30]
