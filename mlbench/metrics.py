@@ -71,7 +71,8 @@ CLASSIFICATION: tuple[MetricInfo, ...] = (
         "fraction",
         "lower",
         "Expected calibration error: mean difference of accuracy and confidence over 15 equal bins of confidence, "
-        "weighted by their items (Naeini, Cooper and Hauskrecht 2015).",
+        "weighted by what is in them: items, labelled tokens, or pairs of item and class (Naeini, Cooper and "
+        "Hauskrecht 2015).",
     ),
 )
 """Metrics of the task ``classification``, without prefix. Classes are those that occur in the test set."""
@@ -107,6 +108,7 @@ MULTILABEL: tuple[MetricInfo, ...] = (
     *_MACRO,
     MetricInfo("exact_match", "fraction", "higher", "Share of test items whose labels are all right."),
     MetricInfo("hamming_loss", "fraction", "lower", "Share of pairs of item and class that are wrong."),
+    _ECE,
 )
 """Metrics of the task ``multilabel``, without prefix. Classes are those that occur in the test set."""
 
@@ -133,7 +135,7 @@ EMBEDDING: tuple[MetricInfo, ...] = (
 )
 """Metrics of the task ``embedding``, without prefix."""
 
-TOKENS: tuple[MetricInfo, ...] = (_ACCURACY, *_MACRO)
+TOKENS: tuple[MetricInfo, ...] = (_ACCURACY, *_MACRO, _ECE)
 """Metrics of the task ``token_classification``, without prefix, over all labelled tokens."""
 
 AGREEMENT: tuple[MetricInfo, ...] = (

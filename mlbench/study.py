@@ -326,7 +326,7 @@ def _coordinator(
     test, protocol = workload.data.test, config.protocol
     limits = Limits(floor_s=protocol.hang_floor_s, unknown_s=protocol.turn_timeout_s)
     collation = workload.data.collation
-    items = test.originals if collation.tokenizer else test.inputs
+    items = test.originals if collation.begins else test.inputs
     return Coordinator(plan, arms, items, test.labels, limits=limits, collation=collation, **options)
 
 

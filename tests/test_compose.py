@@ -400,6 +400,18 @@ def test_a_registered_model_by_the_short_key_and_its_own_registry() -> None:
     assert again.config.registry.model_name == "churn"
 
 
+def test_a_transformers_variants_fit_it_and_a_convolutions_stay_static() -> None:
+    config = compose(["workload=intent", "workload.model.path=a/b"]).config
+    assert list(config.variants) == ["onnx_fp32", "onnx_optimized", "onnx_int8_dynamic"]
+    (_, quantized) = config.variants["onnx_int8_dynamic"].steps
+    assert quantized == {"name": "quantize_onnx_dynamic", "per_channel": True}
+    assert "onnx_int8_static" in compose([]).config.variants
+    named = compose(["workload=intent", "workload.model.path=a/b", "variants=[onnx_fp32,onnx_int8_static]"]).config
+    assert list(named.variants) == ["onnx_fp32", "onnx_int8_static"]
+    more = compose(["workload=intent", "workload.model.path=a/b", "+variants.twin={steps: []}"]).config
+    assert list(more.variants) == ["onnx_fp32", "onnx_optimized", "onnx_int8_dynamic", "twin"]
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from mlbench.records import ArmResult, OperatorTime, Profile, StepRecord
 
 CONVERTING = "conversions"
 CONVOLUTIONS, PRODUCTS = "convolutions", "matrix products"
+WEIGHTS_ONLY = " weights"  # at the end of a precision: "int4 weights"
 _CONVERSIONS = (
     "quantizelinear", "dynamicquantize", "fakequantize", "cast", "reorder", "convert", "aten::_to_copy", "aten::copy_",
     "quantize_per", "dequantize",
 )  # fmt: skip
+_TYPES = {"float": r"(?:float|f)(\d+)", "int": r"(?:int|i|u)(\d+)"}
 _PRODUCTS = ("matmul", "gemm", "linear", "fullyconnected", "addmm", "aten::mm", "aten::bmm")
 
 
@@ -79,3 +82,22 @@ def counted(layers: Mapping[str, Any]) -> Counter[str]:
         if family(operator) in (CONVOLUTIONS, PRODUCTS):
             counts[family(operator)] += int(count)
     return counts
+
+
+def counts(step: StepRecord, name: str) -> dict[str, int]:
+    """What a step has counted under that name, without zeros; empty where it has counted nothing so called."""
+    found = step.changed.get(name)
+    return {str(kind): int(count) for kind, count in found.items() if count} if isinstance(found, Mapping) else {}
+
+
+def bits(precision: Any) -> int:
+    """Bits that a precision computes in, by its name in any runtime; 0 if that is unknown, as for weights alone.
+
+    Where there are several, those of the floating-point ones.
+
+    >>> bits("float32"), bits("bf16"), bits("float16, int8"), bits("int8"), bits("int4 weights"), bits("unknown")
+    (32, 16, 16, 8, 0, 0)
+    """
+    name = "" if str(precision).endswith(WEIGHTS_ONLY) else str(precision)
+    found = {kind: [int(size) for size in re.findall(pattern, name)] for kind, pattern in _TYPES.items()}
+    return max(found["float"] or found["int"] or [0])

@@ -8,8 +8,11 @@ from mlbench.explaining._evidence import (
     CONVERTING,
     CONVOLUTIONS,
     PRODUCTS,
+    WEIGHTS_ONLY,
     Pair,
+    bits,
     counted,
+    counts,
     of_family,
     total,
 )
@@ -20,6 +23,7 @@ Rule = Callable[[Pair], Iterator[str]]
 _NOTABLE = 0.05  # share of an operator time that is worth a sentence
 _MOSTLY = 0.5
 _SHOWN = 3
+_KERNELS = {"int8": ("i8", "u8"), "bfloat16": ("bf16",), "float16": ("f16",)}
 
 
 def same_model(pair: Pair) -> Iterator[str]:
@@ -45,23 +49,60 @@ def told_by_steps(pair: Pair) -> Iterator[str]:
 
 
 def partly_quantized(pair: Pair) -> Iterator[str]:
-    """Convolutions and matrix products that were left as they were."""
+    """Convolutions and matrix products that were left as they were, by the counts of any step that has them."""
     for step in pair.own_steps:
-        quantized, layers = step.changed.get("quantized_nodes"), step.changed.get("layers")
-        if not isinstance(quantized, dict) or not isinstance(layers, dict):
+        there = counts(step, "layers")
+        if not there or not isinstance(step.changed.get("quantized_nodes"), dict):
             continue
-        done, there = counted(quantized), counted(layers)
-        left = {kind: count - min(done[kind], count) for kind, count in there.items()}
+        before, after = counted(there), counted(counts(step, "quantized_nodes"))
+        left = {kind: count - min(after[kind], count) for kind, count in before.items()}
         if any(left.values()):
-            parts = [f"{there[kind] - left[kind]} of {there[kind]} {kind}" for kind in sorted(there)]
+            parts = [f"{before[kind] - left[kind]} of {before[kind]} {kind}" for kind in sorted(before)]
             yield f"{step.name} quantized only {' and '.join(parts)}"
 
 
+def weights_only(pair: Pair) -> Iterator[str]:
+    """Weights that are small where they are stored, of an arm whose parent has larger ones."""
+    mine, theirs = pair.facts("precision")
+    if mine != theirs and str(mine).endswith(WEIGHTS_ONLY):
+        kind = str(mine).removesuffix(WEIGHTS_ONLY)
+        yield f"only its weights are {kind}, which saves memory rather than arithmetic"
+
+
 def kernel_types(pair: Pair) -> Iterator[str]:
-    """Int8 in name, other kernels in fact (OpenVINO tells them)."""
-    precision, kernels = pair.arm.effective.get("precision"), str(pair.arm.effective.get("kernels", ""))
-    if precision == "int8" and kernels and not any(kind in kernels for kind in ("i8", "u8")):
-        yield f"no kernel computes in int8 ({kernels})"
+    """One precision in name, kernels of another in fact (OpenVINO tells them)."""
+    precision, kernels = str(pair.arm.effective.get("precision")), str(pair.arm.effective.get("kernels", ""))
+    wanted = _KERNELS.get(precision, ())
+    found = {item.partition(":")[0].strip() for item in kernels.split(",")}
+    if wanted and kernels and not found.intersection(wanted):
+        yield f"no kernel computes in {precision} ({kernels})"
+
+
+def precision_asked(pair: Pair) -> Iterator[str]:
+    """A precision that the recipe asks for, where another one is in effect."""
+    in_effect, options = pair.arm.effective, pair.arm.recipe.runtime.options
+    for option, fact in (("precision", "inference_precision"), ("matmul_precision", "matmul_precision")):
+        asked, found = options.get(option), in_effect.get(fact)
+        if asked is not None and found is not None and str(asked) != str(found):
+            yield f"its recipe asks for {option}: {asked}, but {found} is in effect"
+    for step in pair.own_steps:
+        asked = step.params.get("autocast") or step.params.get("weights") if step.name == "precision" else None
+        computed = counts(step, "layers_computing_in") if asked else {}
+        others = {kind: count for kind, count in computed.items() if kind != asked}
+        if others:
+            whole = sum(computed.values())
+            parts = " and ".join(f"{count} of {whole} layers in {kind}" for kind, count in others.items())
+            yield f"its recipe asks for {asked}, but computes {parts}"
+
+
+def wider_precision(pair: Pair) -> Iterator[str]:
+    """More bits than the parent's, of whatever runtime."""
+    for name, what in (("precision", "it computes in"), ("inference_precision", "what is not quantized computes in")):
+        mine, theirs = pair.facts(name)
+        ours, others = bits(mine), bits(theirs)
+        if ours and others and ours > others:
+            yield f"{what} {mine}, {pair.parent.name} in {theirs}"
+            return
 
 
 def threads(pair: Pair) -> Iterator[str]:
@@ -84,11 +125,13 @@ def fell_back(pair: Pair) -> Iterator[str]:
 
 
 def converting(pair: Pair) -> Iterator[str]:
-    """Time that goes into converting between types and layouts, where the parent has less of it."""
-    for step in pair.own_steps if pair.headline is None else ():
-        nodes = step.changed.get("converting_nodes")
-        if isinstance(nodes, dict) and nodes:
-            yield f"{step.name} put in {', '.join(f'{count} {name}' for name, count in nodes.items())}"
+    """Nodes that convert and were put in, and time that goes into converting, where the parent has less of it."""
+    ran = [sum(item.calls for item in of_family(profile, CONVERTING)) for profile in pair.headline or ()]
+    for step in pair.own_steps if not ran or ran[0] > ran[1] else ():  # else the runtime fused them away again
+        nodes = counts(step, "converting_nodes")
+        if nodes:
+            run = f"; a call runs {ran[0]:.0f} conversions, one of {pair.parent.name} {ran[1]:.0f}" if ran else ""
+            yield f"{step.name} put in {', '.join(f'{count} {name}' for name, count in nodes.items())}{run}"
     for mine, theirs in pair.profiles:
         spent, before = of_family(mine, CONVERTING), of_family(theirs, CONVERTING)
         if total(spent) - total(before) >= _NOTABLE * mine.total_ms > 0:
@@ -157,7 +200,10 @@ RULES: tuple[Rule, ...] = (
     delay,
     told_by_steps,
     partly_quantized,
+    weights_only,
     kernel_types,
+    precision_asked,
+    wider_precision,
     threads,
     fell_back,
     slower_kernels,

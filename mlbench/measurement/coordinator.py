@@ -89,8 +89,8 @@ class Coordinator:
     Args:
         plan: The order of work.
         arms: The arms of the plan.
-        inputs: Input arrays of the test items, by input name (first axis: items); texts where the collation begins
-            with them.
+        inputs: Input arrays of the test items, by input name (first axis: items); what the collation begins with, where
+            it begins with something else.
         labels: True class indices of the same items.
         probes: Available probes, already started.
         limits: How long workers may take; one that takes longer is ended, and its trial is lost.
@@ -151,7 +151,7 @@ class Coordinator:
         """
         complete = True
         with tempfile.TemporaryDirectory(prefix="mlbench-") as directory:
-            save_inputs(Path(directory), self._inputs, self._collation.tokenizer)
+            save_inputs(Path(directory), self._inputs, self._collation)
             try:
                 for trial in range(self._plan.trials):
                     if trial not in self._gathered.done:
@@ -248,7 +248,8 @@ class Coordinator:
 
     def _load(self, trial: int, live: _Live, condition: Condition, directory: str) -> None:
         cpus = trial_cpus(self._plan.cpus, trial, live.arm.settings.threads)
-        collation = {"trim": self._collation.trim, "texts": len(self._inputs) if self._collation.tokenizer else 0}
+        begins = self._collation.begins
+        collation = {"trim": self._collation.trim, "begins": begins, "originals": len(self._inputs) if begins else 0}
         live.handle.post(
             "load", inputs=directory, cpus=cpus, **collation, **_call(condition.key), **arm_message(live.arm)
         )

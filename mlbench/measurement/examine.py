@@ -5,18 +5,21 @@ It is written for older Pythons than mlbench itself needs, so that those can say
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from typing import Any
 
+_NEEDED = {"texts": "tokenizers", "words": "tokenizers", "images": "PIL"}
 
-def reason(artifact_format: str, settings: dict[str, Any], *, texts: bool = False) -> str:
+
+def reason(artifact_format: str, settings: dict[str, Any], begins: str = "") -> str:
     """Why this interpreter cannot serve the format as the settings say, as a clause; empty when it can.
 
     Args:
         artifact_format: What is to be served.
         settings: The arm's runtime settings, as plain values.
-        texts: Calls begin with texts, which takes a library of its own.
+        begins: What calls begin with, which may take a library of its own: :attr:`mlbench.records.Collation.begins`.
     """
     if sys.version_info < (3, 11):  # noqa: UP036 - another interpreter than mlbench was installed for
         return "is Python " + ".".join(map(str, sys.version_info[:2])) + ", but the worker needs 3.11 or later"
@@ -36,14 +39,15 @@ def reason(artifact_format: str, settings: dict[str, Any], *, texts: bool = Fals
         return f"cannot serve the arm: {error}"
     except Exception as error:  # noqa: BLE001 - a library that is damaged raises what it likes
         return f"cannot import what the runtime needs: {type(error).__name__}: {error}"
+    needed = _NEEDED.get(begins)
     try:
-        if texts:
-            import tokenizers  # noqa: F401 - the import is the point
+        if needed is not None:
+            importlib.import_module(needed)
     except ImportError as error:
-        return f"cannot import tokenizers, which calls that begin with texts need: {error}"
+        return f"cannot import {needed}, which calls that begin with {begins} need: {error}"
     return ""
 
 
 if __name__ == "__main__":
-    answer = {"reason": reason(sys.argv[1], json.loads(sys.argv[2]), texts=sys.argv[3] == "texts")}
+    answer = {"reason": reason(sys.argv[1], json.loads(sys.argv[2]), sys.argv[3])}
     print(json.dumps(answer))  # noqa: T201 - this is the answer

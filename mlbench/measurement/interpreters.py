@@ -56,8 +56,8 @@ def problem(python: str) -> str:
 def examine(arm: Arm, collation: Collation | None = None) -> None:
     """See that the interpreter of the arm's workers has what its settings ask for, before anything is measured.
 
-    One of the arm's own is also asked to import numpy, the runtime's library, and what tokenizes where calls begin with
-    texts.
+    One of the arm's own is also asked to import numpy, the runtime's library, and what makes the model's inputs where
+    calls begin with texts or images.
 
     Args:
         arm: The arm.
@@ -73,15 +73,15 @@ def examine(arm: Arm, collation: Collation | None = None) -> None:
     found = problem(settings.python)
     if found:
         raise WorkerError(f"runtime.python: {found}")
-    texts = collation is not None and bool(collation.tokenizer)
-    reason = _ask(settings.python, arm.artifact.format, settings, texts=texts)
+    begins = "" if collation is None else collation.begins
+    reason = _ask(settings.python, arm.artifact.format, settings, begins)
     if reason:
         raise WorkerError(f"runtime.python: the interpreter {settings.python} {reason}")
 
 
-def _ask(python: str, artifact_format: str, settings: RuntimeSettings, *, texts: bool) -> str:
+def _ask(python: str, artifact_format: str, settings: RuntimeSettings, begins: str) -> str:
     """What the interpreter says of itself, as a clause; empty where all is well."""
-    asked = (artifact_format, json.dumps(asdict(settings)), "texts" if texts else "")
+    asked = (artifact_format, json.dumps(asdict(settings)), begins)
     try:
         done = subprocess.run(
             command(python, EXAMINER, *asked),

@@ -24,8 +24,8 @@ from mlbench.measurement.guarding import let_go, watch_over
 from mlbench.measurement.interpreters import command, environment
 from mlbench.measurement.memory import memory_kills
 from mlbench.measurement.settling import Settled, asleep, settle
-from mlbench.measurement.wire import TOKENIZER, Channel, ChannelClosedError, ChannelTimeoutError
-from mlbench.records import Arm
+from mlbench.measurement.wire import PROCESSING, TOKENIZER, Channel, ChannelClosedError, ChannelTimeoutError
+from mlbench.records import Arm, Collation
 
 IMPORT_TIMEOUT_S = 300.0
 _DYING_S = 5.0  # from the end of a worker's pipe to its own end
@@ -183,8 +183,8 @@ def worker_environment(threads: int, base: Mapping[str, str], python: str | None
     return {**environment(python, base), **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
 
 
-def save_inputs(directory: Path, inputs: Mapping[str, npt.NDArray[Any]], tokenizer: str = "") -> None:
-    """Leave the items of every input where workers read them, in the order of the inputs, and a tokenizer as JSON.
+def save_inputs(directory: Path, inputs: Mapping[str, npt.NDArray[Any]], collation: Collation | None = None) -> None:
+    """Leave the items of every input where workers read them, in the order of the inputs, and what begins each call.
 
     Raises:
         MlbenchError: There is no room for them, or the directory cannot be written to.
@@ -192,8 +192,9 @@ def save_inputs(directory: Path, inputs: Mapping[str, npt.NDArray[Any]], tokeniz
     try:
         for index, array in enumerate(inputs.values()):
             np.save(directory / f"{index}.npy", array)
-        if tokenizer:
-            (directory / TOKENIZER).write_text(tokenizer, encoding="utf-8")
+        for name, text in ((TOKENIZER, collation.tokenizer), (PROCESSING, collation.processing)) if collation else ():
+            if text:
+                (directory / name).write_text(text, encoding="utf-8")
     except OSError as error:
         reason = no_room(error, directory) or str(error)
         raise MlbenchError(

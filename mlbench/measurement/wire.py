@@ -19,8 +19,8 @@ import numpy.typing as npt
 from mlbench.records import Artifact, RuntimeSettings, StepRecord, TensorSpec
 
 _LENGTHS = struct.Struct("!II")
-TOKENIZER = "tokenizer.json"
-"""File beside the items, where they are texts that every call begins with."""
+TOKENIZER, PROCESSING = "tokenizer.json", "processing.json"
+"""Files beside the items, where they are texts, or images, that every call begins with."""
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 

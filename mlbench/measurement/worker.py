@@ -27,6 +27,7 @@ from mlbench.measurement.lifeline import die_with
 from mlbench.measurement.memory import memory_mib, unique_mib
 from mlbench.measurement.mixing import mixed
 from mlbench.measurement.wire import (
+    PROCESSING,
     TOKENIZER,
     Arrays,
     Channel,
@@ -113,18 +114,15 @@ class Worker:
         if message["cpus"]:
             pin(message["cpus"])  # before loading, so that the runtime's own threads start where they stay
         self._pinned = frozenset(message["cpus"])
-        texts = int(message.get("texts", 0))
-        self._read(artifact, message["inputs"], texts)  # which is not loading the model
+        begins = str(message.get("begins", ""))
+        self._read(artifact, message["inputs"], message["originals"] if begins else 0)  # which is not loading the model
         self._output = next(iter(artifact.outputs), None)
-        if not texts:
+        if not begins:
             self._trim = message.get("trim", "")
         start = self._clock.now_ns()
         self._session = open_session(artifact, settings, self._find_runtime)
-        if texts:
-            from mlbench.runtimes.tokenized import TokenizedSession
-
-            tokenizer, names = Path(message["inputs"]) / TOKENIZER, [spec.name for spec in artifact.inputs]
-            self._session = TokenizedSession(self._session, tokenizer, names)
+        if begins:
+            self._session = _from_originals(self._session, begins, Path(message["inputs"]), artifact)
         self._device = getattr(self._session, "device", None)
         self._synchronize()
         load_ns = self._clock.now_ns() - start
@@ -153,11 +151,11 @@ class Worker:
         """What the runtime says is in force, and the interpreter's version."""
         return {**self._loaded.effective(), "python": ".".join(map(str, sys.version_info[:3]))}
 
-    def _read(self, artifact: Artifact, directory: str, texts: int = 0) -> None:
-        """Take the items of every input of the model, or so many columns of texts in their place."""
-        names = [f"text {index}" for index in range(texts)] or [spec.name for spec in artifact.inputs]
+    def _read(self, artifact: Artifact, directory: str, originals: int = 0) -> None:
+        """Take the items of every input of the model, or so many arrays of what calls begin with in their place."""
+        names = [f"original {index}" for index in range(originals)] or [spec.name for spec in artifact.inputs]
         self._inputs = {name: np.load(Path(directory) / f"{index}.npy") for index, name in enumerate(names)}
-        if not texts:
+        if not originals:
             self._sequences = tuple(spec.name for spec in artifact.inputs if spec.shape[1:2] == (None,))
 
     def _synchronize(self) -> None:
@@ -327,6 +325,18 @@ class Worker:
             for size in message["batch_sizes"]
         ]
         return {"profiles": [asdict(item) for item in take(artifact, settings, batches)]}, {}
+
+
+def _from_originals(session: Session, begins: str, directory: Path, artifact: Artifact) -> Session:
+    """The session, with what turns texts, words or images into its inputs."""
+    names = [spec.name for spec in artifact.inputs]
+    if begins == "images":
+        from mlbench.runtimes.processed import ProcessedSession
+
+        return ProcessedSession(session, directory / PROCESSING, names[0])
+    from mlbench.runtimes.tokenized import TokenizedSession
+
+    return TokenizedSession(session, directory / TOKENIZER, names, words=begins == "words")
 
 
 def serve(channel: Channel, worker: Worker) -> None:

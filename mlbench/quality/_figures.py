@@ -101,6 +101,19 @@ def estimates(
     }
 
 
+def estimates_and_calibration(
+    infos: Sequence[MetricInfo], rows: FloatArray, n: int, floor: Estimate, bounds: tuple[float, float]
+) -> dict[str, Estimate]:
+    """:func:`estimates` of which the last is the calibration error.
+
+    It has no floor, since it does not hang on how many answers are right.
+    """
+    return {
+        **estimates(infos[:-1], rows[:-1], n, floor, bounds),
+        **estimates(infos[-1:], rows[-1:], n, bounds=bounds),
+    }
+
+
 def mean_estimate(row: FloatArray, n: int, unit: str = "") -> Estimate:
     """A mean over items from its row of point, low and high."""
     value, low, high = row.tolist()
@@ -149,14 +162,45 @@ def confidences(outputs: FloatArray) -> FloatArray:
     return np.asarray(1 / shifted.sum(axis=1))
 
 
+def pair_confidences(outputs: FloatArray) -> FloatArray:
+    """Probability of what is decided for each pair of item and class, that it has it or has it not; same shape.
+
+    Outputs are probabilities where all of them can be, else logits.
+    """
+    if are_probabilities(outputs):
+        return np.maximum(outputs, 1 - outputs)
+    return np.asarray(1 / (1 + np.exp(-np.abs(outputs))))
+
+
 def calibration_error(weights: FloatArray, confidence: FloatArray, right: BoolArray) -> FloatArray:
     """Expected calibration error (Naeini et al. 2015) for weighted items: (b, items) in, (b,) out.
 
     The mean over 15 equal bins of confidence, by weight, of the difference between accuracy and confidence.
     """
-    bins = np.minimum((confidence * _ECE_BINS).astype(np.int64), _ECE_BINS - 1)
+    bins = _bins(confidence)
     gaps = count(weights * (right - confidence), bins, _ECE_BINS)
     return np.asarray(np.abs(gaps).sum(axis=1) / weights.sum(axis=1))
+
+
+def calibration_error_of_parts(
+    weights: FloatArray, confidence: FloatArray, right: BoolArray, counted: BoolArray
+) -> FloatArray:
+    """:func:`calibration_error` over the parts of weighted items, such as their tokens: (b, items) in, (b,) out.
+
+    Args:
+        weights: Of items; each part has its item's.
+        confidence: Of each part's decided answer, shape (items, parts).
+        right: Whether that is right, same shape.
+        counted: Whether the part counts, same shape.
+    """
+    items = len(confidence)
+    cells = np.arange(items)[:, np.newaxis] * _ECE_BINS + _bins(confidence)
+    gaps = np.bincount(cells[counted], (right - confidence)[counted], minlength=items * _ECE_BINS)
+    return share(np.abs(weights @ gaps.reshape(items, _ECE_BINS)).sum(axis=1), weights @ counted.sum(axis=1))
+
+
+def _bins(confidence: FloatArray) -> IntArray:
+    return np.minimum((confidence * _ECE_BINS).astype(np.int64), _ECE_BINS - 1)
 
 
 def count(weights: FloatArray, classes_of_items: IntArray, classes: int) -> FloatArray:

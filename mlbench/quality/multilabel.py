@@ -14,11 +14,13 @@ from mlbench.quality._figures import (
     FloatArray,
     IntArray,
     are_probabilities,
+    calibration_error_of_parts,
     class_flips,
     cosines,
-    estimates,
+    estimates_and_calibration,
     largest_difference,
     mean_estimate,
+    pair_confidences,
     paired,
     per_class,
     recall_deltas,
@@ -33,10 +35,11 @@ from mlbench.statistics import mcnemar_exact, tango, wilson
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """One arm's answers: whether the item has the class, and is predicted to have it; shape (items, classes)."""
+    """One arm's answers: whether the item has the class, is predicted to have it, and how surely; (items, classes)."""
 
     truth: BoolArray
     predicted: BoolArray
+    confidence: FloatArray
 
     @property
     def right(self) -> BoolArray:
@@ -55,11 +58,14 @@ class _Scored:
         micro = share(2 * hits.sum(axis=1), actual.sum(axis=1) + named.sum(axis=1))
         total = weights.sum(axis=1)
         wrong = weights @ (self.truth != self.predicted).mean(axis=1) / total
-        return np.column_stack([micro, *macro, weights @ self.right / total, wrong])
+        error = calibration_error_of_parts(
+            weights, self.confidence, self.truth == self.predicted, np.ones_like(self.truth)
+        )
+        return np.column_stack([micro, *macro, weights @ self.right / total, wrong, error])
 
 
 class Multilabel:
-    """F1 over all pairs and over classes, exact matches, and their paired differences to the baseline."""
+    """F1 over all pairs and over classes, exact matches, calibration, and their paired differences to the baseline."""
 
     name = "multilabel"
     labels: LabelKind = "multi_hot"
@@ -102,7 +108,9 @@ class Multilabel:
         rows = paired(mine.averages, None if theirs is None else theirs.averages, alike[:, np.newaxis], seed)
         hits = (mine.truth & mine.predicted).sum(axis=0)
         quality = Quality(
-            metrics=estimates(MULTILABEL, rows.metrics, n, wilson(int(mine.right.sum()), n), (0.0, 1.0)),
+            metrics=estimates_and_calibration(
+                MULTILABEL, rows.metrics, n, wilson(int(mine.right.sum()), n), (0.0, 1.0)
+            ),
             per_class=per_class(hits, mine.predicted.sum(axis=0), mine.truth.sum(axis=0), names),
             labels=names,
         )
@@ -111,7 +119,9 @@ class Multilabel:
         became_right, became_wrong = discordant(mine.right, theirs.right)
         return replace(
             quality,
-            deltas=estimates(MULTILABEL, rows.deltas, n, tango(became_right, became_wrong, n), (-1.0, 1.0)),
+            deltas=estimates_and_calibration(
+                MULTILABEL, rows.deltas, n, tango(became_right, became_wrong, n), (-1.0, 1.0)
+            ),
             agreement={
                 **changes((mine.predicted != theirs.predicted).any(axis=1), mine.right, theirs.right),
                 "max_abs_diff": largest_difference(arm, baseline),
@@ -129,4 +139,5 @@ class Multilabel:
                 f"outputs of '{predictions.arm}' have shape {predictions.outputs.shape}; {classes} classes and "
                 f"{len(predictions.labels)} items need ({len(predictions.labels)}, {classes})"
             )
-        return _Scored(predictions.labels == 1, self.decide(predictions.outputs) == 1)
+        outputs = predictions.outputs
+        return _Scored(predictions.labels == 1, self.decide(outputs) == 1, pair_confidences(outputs))

@@ -13,8 +13,11 @@ from mlbench.quality._figures import (
     BoolArray,
     FloatArray,
     IntArray,
+    calibration_error_of_parts,
+    confidences,
     cosines,
     estimates,
+    estimates_and_calibration,
     largest_difference,
     mean_estimate,
     paired,
@@ -29,11 +32,12 @@ from mlbench.statistics import tango, wilson
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """One arm's answers: class indices and which tokens count, shape (items, tokens); the number of classes."""
+    """One arm's answers: class indices, which tokens count, how sure they are, (items, tokens); number of classes."""
 
     labels: IntArray
     predicted: IntArray
     counted: BoolArray
+    confidence: FloatArray
     classes: int
 
     @property
@@ -57,7 +61,8 @@ class _Scored:
             share(part, whole)[:, occurring].mean(axis=1)
             for part, whole in ((hits, named), (hits, actual), (2 * hits, actual + named))
         ]
-        return np.column_stack([share(hits.sum(axis=1), actual.sum(axis=1)), *macro])
+        error = calibration_error_of_parts(weights, self.confidence, self.right, self.counted)
+        return np.column_stack([share(hits.sum(axis=1), actual.sum(axis=1)), *macro, error])
 
 
 def _per_item(classes_of_tokens: IntArray, chosen: BoolArray, classes: int) -> FloatArray:
@@ -69,7 +74,7 @@ def _per_item(classes_of_tokens: IntArray, chosen: BoolArray, classes: int) -> F
 
 
 class TokenClassification:
-    """Accuracy over labelled tokens, and precision, recall and F1 averaged over classes.
+    """Accuracy and calibration over labelled tokens, and precision, recall and F1 averaged over classes.
 
     The item is what is resampled, since tokens of one item are not independent.
     """
@@ -119,7 +124,9 @@ class TokenClassification:
         rows = paired(mine.averages, None if theirs is None else theirs.averages, alike[:, np.newaxis], seed)
         hits, named, actual = (table.sum(axis=0).astype(np.int64) for table in mine.tables())
         quality = Quality(
-            metrics=estimates(TOKENS, rows.metrics, n, _as_items(float(rows.metrics[0, 0]), n), (0.0, 1.0)),
+            metrics=estimates_and_calibration(
+                TOKENS, rows.metrics, n, _as_items(float(rows.metrics[0, 0]), n), (0.0, 1.0)
+            ),
             per_class=per_class(hits, named, actual, names),
             labels=names,
         )
@@ -128,7 +135,7 @@ class TokenClassification:
         tokens = mine.counted
         return replace(
             quality,
-            deltas=estimates(TOKENS, rows.deltas, n, _by_item(mine.right, theirs.right), (-1.0, 1.0)),
+            deltas=estimates_and_calibration(TOKENS, rows.deltas, n, _by_item(mine.right, theirs.right), (-1.0, 1.0)),
             class_deltas=_class_deltas(mine, theirs, names),
             class_flips=_class_flips(mine, theirs, names),
             agreement={
@@ -152,7 +159,9 @@ class TokenClassification:
         counted = labels != IGNORED
         if not counted.any():
             raise MlbenchError("no token of the test split has a label")
-        return _Scored(labels.astype(np.int64), predicted, counted, classes)
+        confidence = np.zeros(labels.shape)
+        confidence[counted] = confidences(predictions.outputs[counted])
+        return _Scored(labels.astype(np.int64), predicted, counted, confidence, classes)
 
 
 def _by_item(mine: BoolArray, theirs: BoolArray) -> Estimate:

@@ -124,10 +124,22 @@ class Collation:
             of the batch before anything is timed. Empty leaves them.
         tokenizer: A tokenizer of the library ``tokenizers`` as JSON, truncation and padding included: items are texts,
             and every call begins by turning them into tokens. Empty where they are tokens already.
+        words: The texts are lists of words, written as JSON.
+        processing: What is done to images (:class:`mlbench.runtimes.processed.Processing` as JSON): items are images,
+            and every call begins by preparing them. Empty where they are the model's inputs already.
     """
 
     trim: str = ""
     tokenizer: str = ""
+    words: bool = False
+    processing: str = ""
+
+    @property
+    def begins(self) -> str:
+        """What every call begins with: ``texts``, ``words`` or ``images``; empty where it is the model's inputs."""
+        if self.processing:
+            return "images"
+        return ("words" if self.words else "texts") if self.tokenizer else ""
 
 
 @dataclass(frozen=True, slots=True)

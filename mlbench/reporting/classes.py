@@ -53,7 +53,7 @@ def class_pages(study: Study) -> tuple[ClassPage, ...]:
                 Table(("precision", "recall", "F1", *against, "items"), tuple(_row(q, c) for c in worst)),
                 len(q.per_class) - len(worst),
                 q.labels,
-                _confusion(q) if small else (),
+                _confusion(q) if small and q.confusion else (),  # tokens, and several labels, have no such counts
                 () if small else _confusions(q),
             )
         )

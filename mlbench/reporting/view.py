@@ -14,6 +14,7 @@ from typing import Any
 from mlbench.handicap import is_inflated
 from mlbench.records import ArmResult, Estimate, Plan, Study, Verdict
 from mlbench.reporting import text
+from mlbench.reporting.balance import balance
 
 HEADLINE = "latency/p50_ms"
 SHOWN = (
@@ -345,6 +346,7 @@ def facts(study: Study) -> tuple[tuple[str, str], ...]:
         ("workload", text.plain(study.workload.name)),
         ("task", text.plain(study.workload.task)),
         ("data", text.plain(f"{data.source}: {rows_text}")),
+        *balance(data),
         ("data digest", text.plain(data.digest)),
         ("model digest", text.plain(study.workload.model_digest)),
         *conditions(study.plan).items(),

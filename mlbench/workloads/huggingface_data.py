@@ -47,7 +47,8 @@ class Hub:
         chosen = _chosen(whole, options.splits, options.id)
         tables = {name: from_arrow(split.with_format("arrow")[:], options.id) for name, split in chosen.items()}
         features = next(iter(chosen.values())).features
-        classes = {name: tuple(kind.names) for name, kind in features.items() if hasattr(kind, "names")}
+        kinds = {name: getattr(kind, "feature", kind) for name, kind in features.items()}  # of a list: what it holds
+        classes = {name: tuple(kind.names) for name, kind in kinds.items() if hasattr(kind, "names")}
         source = options.id if options.revision is None else f"{options.id}@{options.revision}"
         if list(tables) == ["train"]:
             return raw_data(tables["train"], Mapped(options.inputs, options.labels), source, classes)

@@ -7,7 +7,7 @@ import importlib.util
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,11 +19,12 @@ from annotated_types import Ge
 from mlbench.config import ModelConfig
 from mlbench.errors import InputError, MlbenchError
 from mlbench.records import Artifact, LabelKind
+from mlbench.registry import load
 from mlbench.workloads import Data, Progress, RawData, Split
 from mlbench.workloads.huggingface_images import processed
-from mlbench.workloads.labels import read_labels
+from mlbench.workloads.huggingface_labels import class_names, placed, text_classes
 from mlbench.workloads.options import parse, problems
-from mlbench.workloads.outputs import misfit, specs
+from mlbench.workloads.outputs import failure, misfit, specs
 from mlbench.workloads.texts import Padding, Timing, Tokenizing, tokenize
 from mlbench.workloads.torch_factory import ArtifactStore
 
@@ -43,7 +44,7 @@ _HEADS = {
     "sequence": "ForSequenceClassification",
     "image": "ForImageClassification",
 }
-_IMAGE_TASKS = ("classification", "binary")
+_IMAGE_TASKS = _FITTED = ("classification", "binary")
 _WEIGHTS = ("*.safetensors", "*.bin")
 
 
@@ -59,7 +60,7 @@ class HuggingFaceOptions:
         max_length: Longer texts are cut to so many tokens; None is as many as the model takes.
         padding: ``longest``: all to the longest text of the data; ``batch``: to the longest of each batch; ``fixed``:
             all to ``max_length``.
-        timing: What the clock sees: ``model-only``, or ``end-to-end``, from text to scores.
+        timing: What the clock sees: ``model-only``, or ``end-to-end``, from text, words or image files to scores.
         revision: Commit, tag or branch on the hub.
     """
 
@@ -111,6 +112,7 @@ class HuggingFaceModel:
         assert config.path is not None  # checked before
         place = locate(config.path)
         model_config = _loaded("AutoConfig", place, options)
+        kind: LabelKind = load("task", task).labels
         if _is_for(model_config, "image"):
             if task not in _IMAGE_TASKS:
                 raise InputError(
@@ -118,7 +120,7 @@ class HuggingFaceModel:
                     f"workload.task may be {' or '.join(_IMAGE_TASKS)}"
                 )
             encoded = _encode_images(config.path, place, options, raw)
-            return encoded if classes is not None else _named(encoded, _class_names(model_config))
+            return placed(encoded, kind, class_names(model_config)) if classes is None else encoded
         tokenizer = _loaded("AutoTokenizer", place, options)
         most = min(tokenizer.model_max_length, getattr(model_config, "max_position_embeddings", None) or _LONGEST)
         if options.max_length is not None and options.max_length > most:
@@ -126,7 +128,7 @@ class HuggingFaceModel:
                 f"{_WHERE}.options.max_length: {options.max_length} is more than the {most} tokens that {config.path} "
                 "takes"
             )
-        names = () if options.head == "fitted" or task == "embedding" else _class_names(model_config)
+        names = () if options.head == "fitted" else text_classes(model_config, raw, task, kind)
         how = Tokenizing(options.max_length or most, options.padding, config.path, options.timing)
         encoded = tokenize(raw, tokenizer, how, classes or names)
         highest = int(encoded.inputs["input_ids"].max())
@@ -135,11 +137,7 @@ class HuggingFaceModel:
                 f"{_WHERE}.path: the tokenizer of {config.path} does not fit the model: it gives token {highest}, but "
                 f"the model knows {model_config.vocab_size}"
             )
-        if not names or classes is not None:
-            return encoded
-        kind: LabelKind = "token" if task == "token_classification" else "class"
-        known, _ = read_labels(encoded, kind, names if encoded.labels.dtype.kind == "U" else None)
-        return replace(encoded, labels=known, classes=names) if kind == "class" else replace(encoded, classes=names)
+        return placed(encoded, kind, names) if names and classes is None else encoded
 
     def build(self, config: ModelConfig, data: Data, store: ArtifactStore, progress: Progress) -> Artifact:
         """The model as a ``torch_module`` artifact.
@@ -175,18 +173,13 @@ def _encode_images(path: str, place: str, options: HuggingFaceOptions, raw: RawD
     Raises:
         InputError: An option is given that only texts have.
     """
-    usual = HuggingFaceOptions(revision=options.revision)
+    usual = HuggingFaceOptions(revision=options.revision, timing=options.timing)
     odd = [item.name for item in fields(usual) if getattr(options, item.name) != getattr(usual, item.name)]
     if odd:
         raise InputError(f"{_WHERE}.options.{odd[0]} is for texts, but {path} classifies images; leave it out")
-    return processed(raw, _loaded("AutoImageProcessor", place, options), path)
-
-
-def _named(encoded: RawData, names: tuple[str, ...]) -> RawData:
-    """Images with labels in the order of the model's classes."""
-    if encoded.classes or encoded.labels.dtype.kind == "U":
-        encoded = replace(encoded, labels=read_labels(encoded, "class", names)[0])
-    return replace(encoded, classes=names)  # whole numbers without names are places among the model's classes
+    # the variant of the processor that works as workers do, in Pillow, where the library has another one too
+    plain = {"use_fast": False} if options.timing == "end-to-end" else {}
+    return processed(raw, _loaded("AutoImageProcessor", place, options, **plain), path, options.timing)
 
 
 def locate(path: str) -> str:
@@ -207,9 +200,9 @@ def locate(path: str) -> str:
     return str(folder)
 
 
-def _loaded(auto: str, place: str, options: HuggingFaceOptions) -> Any:
+def _loaded(auto: str, place: str, options: HuggingFaceOptions, **more: Any) -> Any:
     """What transformers makes of a folder or hub id; no code that comes with it runs, and weights are tensors only."""
-    safely: dict[str, Any] = {"trust_remote_code": False}
+    safely: dict[str, Any] = {**more, "trust_remote_code": False}
     if auto.startswith("AutoModel"):
         safely["weights_only"] = True
     try:
@@ -236,11 +229,6 @@ def _quietly() -> Iterator[None]:
 def _is_for(config: Any, kind: str) -> bool:
     """Whether the model was saved with a head of that kind."""
     return any(name.endswith(_HEADS[kind]) for name in config.architectures or [])
-
-
-def _class_names(config: Any) -> tuple[str, ...]:
-    labels = config.id2label or {}
-    return tuple(str(labels[index]) for index in sorted(labels))
 
 
 def _downloaded(place: str, options: HuggingFaceOptions, progress: Progress) -> Path:
@@ -273,19 +261,18 @@ def _digest(folder: Path) -> str:
 
 def _make(place: str, options: HuggingFaceOptions, data: Data, out: Path, progress: Progress) -> Artifact:
     from mlbench.runtimes.torch_module import WEIGHTS, save_module
-    from mlbench.workloads.training import call
 
     vectors = data.train.task == "embedding" or options.head == "fitted"
     make = _encoder if vectors else _classifier
     module, factory, args = make(place, options, data, progress)
+    results = _tried(module, data)
+    reason = misfit(results[0].shape, _PROBE_ROWS, data)
+    if reason is not None:
+        raise InputError(f"{_WHERE}: {reason}")
     try:
-        results = call(module, {name: array[:_PROBE_ROWS] for name, array in data.validation.inputs.items()})
-        reason = misfit(results[0].shape, _PROBE_ROWS, data)
-        if reason is not None:
-            raise InputError(f"{_WHERE}: {reason}")
         meta = save_module(module, out, factory, args)
     except MlbenchError as error:
-        raise error if isinstance(error, InputError) else InputError(f"{_WHERE}: {error}") from error
+        raise InputError(f"{_WHERE}: {error}") from error
     return Artifact(
         digest="",
         format=HuggingFaceModel.format,
@@ -296,6 +283,23 @@ def _make(place: str, options: HuggingFaceOptions, data: Data, out: Path, progre
         size_bytes=0,
         meta={**meta, "parameters": sum(parameter.numel() for parameter in module.parameters())},
     )
+
+
+def _tried(module: nn.Module, data: Data) -> tuple[npt.NDArray[Any], ...]:
+    """What the module gives for the first validation items.
+
+    Raises:
+        InputError: It fails on them: images of another size, inputs that it does not take, or whatever it raises.
+    """
+    from mlbench.workloads.training import call
+
+    batch = {name: array[:_PROBE_ROWS] for name, array in data.validation.inputs.items()}
+    try:
+        return call(module, batch)
+    except MlbenchError as error:
+        raise InputError(f"{_WHERE}: {error}") from error
+    except Exception as error:  # a model may raise what it likes
+        raise failure(batch, error) from error
 
 
 def _plain(config: Any) -> dict[str, Any]:
@@ -320,12 +324,16 @@ def _encoder(
     factory = f"{_FACTORIES}:encoder"
     if data.train.task == "embedding" or options.head == "own":
         return plain, factory, args
-    if data.train.task not in ("classification", "binary"):
-        raise InputError(f"{_WHERE}.options.head: a classifier is not fitted for the task '{data.train.task}'")
+    if data.train.task not in _FITTED:
+        raise InputError(
+            f"{_WHERE}.options.head: a classifier is fitted for {' or '.join(_FITTED)}, not for the task "
+            f"'{data.train.task}'"
+        )
     args["classes"] = len(data.info.classes)
     module = encoder(**args)
     assert isinstance(module, Encoder)
     module.model.load_state_dict(plain.model.state_dict())
+    _tried(plain, data)  # before all texts go through it
     _fit_head(module.eval(), plain, data.train, progress)
     return module, factory, args
 
@@ -382,7 +390,8 @@ def _classifier(
     if _is_for(config, "image"):
         kind = "image"
     if not _is_for(config, kind):
-        advice = f"; {_WHERE}.options.head=fitted fits one on the training split" if kind == "sequence" else ""
+        fits = data.train.task in _FITTED
+        advice = f"; {_WHERE}.options.head=fitted fits one on the training split" if fits else ""
         raise InputError(
             f"{_WHERE}.path: {place} is {', '.join(architectures) or 'of no stated architecture'}, which has no head "
             f"for the task '{data.train.task}'{advice}"

@@ -11,15 +11,11 @@ import numpy.typing as npt
 from annotated_types import Ge
 
 from mlbench.errors import InputError
-from mlbench.outside import LimitError
+from mlbench.runtimes.processed import decoded
 from mlbench.workloads import RawData
 from mlbench.workloads.columns import OPTIONS, SPLIT_NAMES
 
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What a file may really be, whatever its name says: Pillow would hand an EPS to Ghostscript, which runs programs."""
-_MOST_PIXELS = 1 << 27
-_MODES = {1: "L", 3: "RGB"}
 
 Pixels = npt.NDArray[np.float32]
 
@@ -122,12 +118,8 @@ def opened(path: Path, channels: int = 3) -> Any:
     Raises:
         InputError: The file is no image, or too large.
     """
-    from PIL import Image, ImageOps
-
     try:
-        with Image.open(path, formats=_FORMATS) as image:
-            _check_size(image.width, image.height)
-            return ImageOps.exif_transpose(image).convert(_MODES[channels])
+        return decoded(path, channels)
     except Exception as error:  # Pillow's decoders raise what they like
         raise InputError(f"{OPTIONS}.path: {path} cannot be read as an image: {error}") from error
 
@@ -144,8 +136,3 @@ def _read(path: Path, options: ImagesOptions) -> Pixels:
         image = image.resize(size, Image.Resampling.BILINEAR)
     pixels: Pixels = np.asarray(image, dtype=np.float32) / np.float32(255)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def _check_size(width: int, height: int) -> None:
-    if width * height > _MOST_PIXELS:
-        raise LimitError(f"it has {width} x {height} pixels, and at most {_MOST_PIXELS:,} are read")

@@ -106,13 +106,17 @@ def _places(names: Sequence[str], given: tuple[str, ...], rows: dict[str, int]) 
 def _multi_hot(
     values: Labels, known: tuple[str, ...], given: tuple[str, ...] | None, source: str
 ) -> tuple[Indices, tuple[str, ...]]:
-    """Zeros and ones from a table of them, or from lists of class names."""
+    """Zeros and ones from a table of them, or from lists of class names, or of places among the known ones."""
     if values.ndim == 1 and values.dtype.kind == "O":
-        return _from_lists(values, given, source)
+        return _from_lists(values, known, given, source)
     if values.ndim != 2 or values.dtype.kind not in "iubf" or not np.isin(values, (0, 1)).all():
         raise InputError(
             f"{_WHERE}: labels of {source} have dtype {values.dtype} and shape {_shape(values)}, but several labels "
             "per item are a table of zeros and ones (items, classes), or a list of class names for each item"
+        )
+    if known and len(known) != values.shape[1]:
+        raise InputError(
+            f"{_WHERE}: labels of {source} are {values.shape[1]} columns, but there are {len(known)} classes"
         )
     names = known or tuple(str(index) for index in range(values.shape[1]))
     table = values.astype(np.int64)
@@ -124,21 +128,33 @@ def _multi_hot(
     return ordered, given
 
 
-def _from_lists(values: Labels, given: tuple[str, ...] | None, source: str) -> tuple[Indices, tuple[str, ...]]:
+def _from_lists(
+    values: Labels, known: tuple[str, ...], given: tuple[str, ...] | None, source: str
+) -> tuple[Indices, tuple[str, ...]]:
     broken = [row for row, item in enumerate(values) if not isinstance(item, (list, tuple, np.ndarray))]
     if broken:
         raise InputError(f"{_WHERE}: the label of row {broken[0]} of {source} is not a list of class names")
+    items = [[_name(label, known, row, source) for label in item] for row, item in enumerate(values)]
     rows: dict[str, int] = {}
-    for item in values:
+    for item in items:
         for name in item:
-            rows[str(name)] = rows.get(str(name), 0) + 1
+            rows[name] = rows.get(name, 0) + 1
     found = sorted(rows)
-    names = tuple(found) if given is None else given
+    names = given or known or tuple(found)
     place = dict(zip(found, _places(found, names, rows), strict=True))
     table = np.zeros((len(values), len(names)), dtype=np.int64)
-    for row, item in enumerate(values):
-        table[row, [place[str(name)] for name in item]] = 1
+    for row, item in enumerate(items):
+        table[row, [place[name] for name in item]] = 1
     return table, names
+
+
+def _name(label: Any, known: tuple[str, ...], row: int, source: str) -> str:
+    """The name of one label of a list: itself, or that of a place among the known classes."""
+    if not known or not isinstance(label, (int, np.integer)):
+        return str(label)
+    if not 0 <= label < len(known):
+        raise InputError(f"{_WHERE}: label {label} in row {row} of {source} is not a place among {len(known)} classes")
+    return known[label]
 
 
 def _tokens(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mlbench.errors import InputError, WorkerError
 from mlbench.records import Artifact, RuntimeSettings, TensorSpec
@@ -47,6 +49,13 @@ def misfit(shape: Sequence[int], rows: int, data: Data) -> str | None:
     return None if list(shape) == [rows, classes] else f"{gives}{classes} classes need [{rows}, {classes}]"
 
 
+def failure(batch: Mapping[str, npt.NDArray[Any]], error: Exception) -> InputError:
+    """What to say of a model that raised that error on this batch."""
+    shapes = ", ".join(f"{name} {array.dtype} {list(array.shape[1:])}" for name, array in batch.items())
+    reason = next(iter(str(error).strip().splitlines()), "")
+    return InputError(f"{_WHERE}: the model fails on the data ({shapes}): {type(error).__name__}: {reason}")
+
+
 def fitted(artifact: Artifact, data: Data) -> Artifact:
     """The artifact with its outputs, as its own runtime gives them for the first validation items.
 
@@ -72,11 +81,7 @@ def fitted(artifact: Artifact, data: Data) -> Artifact:
     except WorkerError as error:
         raise InputError(f"{_WHERE}: {error}") from error
     except Exception as error:  # a model may raise what it likes
-        shapes = ", ".join(f"{name} {array.dtype} {list(array.shape[1:])}" for name, array in batch.items())
-        reason = next(iter(str(error).strip().splitlines()), "")
-        raise InputError(
-            f"{_WHERE}: the model fails on the data ({shapes}): {type(error).__name__}: {reason}"
-        ) from error
+        raise failure(batch, error) from error
     unfit = misfit(results[0].shape, _PROBE_ROWS, data)
     if unfit is not None:
         raise InputError(f"{_WHERE}: {unfit}")

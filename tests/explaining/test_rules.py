@@ -9,8 +9,8 @@ import pytest
 from explained_arms import arm, profile, step, verdict
 
 from mlbench.explaining import _rules as rules
-from mlbench.explaining._evidence import CONVERTING, CONVOLUTIONS, PRODUCTS, Pair, family
-from mlbench.records import ArmResult, Explanation
+from mlbench.explaining._evidence import CONVERTING, CONVOLUTIONS, PRODUCTS, Pair, bits, family
+from mlbench.records import ArmResult, Explanation, RuntimeSettings
 
 EXPORT = step("export_onnx")
 
@@ -77,12 +77,111 @@ def test_layers_that_were_left(quantized: dict[str, int], layers: dict[str, int]
     assert said(rules.partly_quantized, mine, onnx()) == [f"q quantized only {part}" for part in sentence]
 
 
+@pytest.mark.parametrize(
+    ("name", "quantized", "layers", "sentence"),
+    [
+        ("quantize_torchao", {"Linear": 6}, {"Conv2d": 2, "Linear": 6},
+         "0 of 2 convolutions and 6 of 6 matrix products"),
+        ("quantize_torch_int8", {"ConvReLU2d": 1, "LinearReLU": 2}, {"Conv2d": 2, "Linear": 2},
+         "1 of 2 convolutions and 2 of 2 matrix products"),
+        ("quantize_pt2e", {"linear": 1}, {"linear": 3}, "1 of 3 matrix products"),
+        ("quantize_onnx_weights", {"MatMulNBits": 4, "GatherBlockQuantized": 1}, {"Gemm": 1, "MatMul": 5},
+         "4 of 6 matrix products"),
+        ("quantize_openvino", {"Convolution": 4}, {"Convolution": 4, "GroupConvolution": 2, "MatMul": 1},
+         "4 of 6 convolutions and 0 of 1 matrix products"),
+        ("compress_openvino", {}, {"MatMul": 2}, "0 of 2 matrix products"),
+    ],
+)  # fmt: skip
+def test_layers_that_were_left_in_the_words_of_every_tool(
+    name: str, quantized: dict[str, int], layers: dict[str, int], sentence: str
+) -> None:
+    mine = int8(step(name, quantized_nodes=quantized, layers=layers))
+    assert said(rules.partly_quantized, mine, onnx()) == [f"{name} quantized only {sentence}"]
+
+
+@pytest.mark.parametrize("changed", [{}, {"quantized_nodes": {"Linear": 1}}, {"layers": {"Linear": 2}}, {"layers": 3}])
+def test_what_a_step_has_not_counted_is_not_told(changed: dict[str, Any]) -> None:
+    assert said(rules.partly_quantized, int8(step("quantize", **changed)), onnx()) == []
+
+
+def test_weights_that_are_small_where_they_are_stored() -> None:
+    packed = int8(precision="int4 weights")
+    assert said(rules.weights_only, packed, onnx(precision="float32")) == [
+        "only its weights are int4, which saves memory rather than arithmetic"
+    ]
+    assert said(rules.weights_only, packed, onnx(precision="int4 weights")) == []
+    assert said(rules.weights_only, int8(precision="int8"), onnx(precision="float32")) == []
+
+
+def test_bits_of_a_precision_by_its_name_in_any_runtime() -> None:
+    names: list[Any] = [
+        "float64",
+        "float32",
+        "f32",
+        "bfloat16",
+        "bf16",
+        "f16",
+        "float16, int8",
+        "int8",
+        "u8",
+        "int4 weights",
+        None,
+    ]
+    assert [bits(name) for name in names] == [64, 32, 32, 16, 16, 16, 16, 8, 8, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "sentence"),
+    [
+        ({"precision": "float32"}, {"precision": "bfloat16"}, ["it computes in float32, onnx in bfloat16"]),
+        ({"precision": "int8", "inference_precision": "f32"}, {"precision": "bfloat16", "inference_precision": "bf16"},
+         ["what is not quantized computes in f32, onnx in bf16"]),
+        ({"precision": "int8", "inference_precision": "f32"}, {"precision": "f32", "inference_precision": "f32"}, []),
+        ({"precision": "int8"}, {"precision": "int4 weights"}, []),
+        ({"precision": "float32"}, {}, []),
+    ],
+)  # fmt: skip
+def test_more_bits_than_the_parents(mine: dict[str, Any], theirs: dict[str, Any], sentence: list[str]) -> None:
+    assert said(rules.wider_precision, int8(**mine), onnx(**theirs)) == sentence
+
+
+def test_a_precision_that_was_asked_for_and_is_not_in_effect() -> None:
+    def served(option: dict[str, Any], **effective: Any) -> ArmResult:
+        found = arm("arm", **effective)
+        return replace(found, recipe=replace(found.recipe, runtime=RuntimeSettings(options=option)))
+
+    base = arm("baseline")
+    assert said(rules.precision_asked, served({"precision": "bf16"}, inference_precision="f32"), base) == [
+        "its recipe asks for precision: bf16, but f32 is in effect"
+    ]
+    assert said(rules.precision_asked, served({"matmul_precision": "medium"}, matmul_precision="highest"), base) == [
+        "its recipe asks for matmul_precision: medium, but highest is in effect"
+    ]
+    assert said(rules.precision_asked, served({"precision": "bf16"}, inference_precision="bf16"), base) == []
+    assert said(rules.precision_asked, served({"precision": "bf16"}), base) == []  # nobody tells
+
+    def cast(computed: dict[str, int], **params: Any) -> ArmResult:
+        return arm("arm", replace(step("precision", layers_computing_in=computed), params=params))
+
+    partly = cast({"bfloat16": 5, "float32": 1}, weights="float32", autocast="bfloat16")
+    assert said(rules.precision_asked, partly, base) == [
+        "its recipe asks for bfloat16, but computes 1 of 6 layers in float32"
+    ]
+    assert said(rules.precision_asked, cast({"float16": 6}, weights="float16", autocast=None), base) == []
+    assert said(rules.precision_asked, cast({"float32": 6}, weights="float32", autocast=None), base) == []
+
+
 def test_kernels_that_are_not_int8() -> None:
     assert said(rules.kernel_types, int8(precision="int8", kernels="f32: 6"), onnx()) == [
         "no kernel computes in int8 (f32: 6)"
     ]
     assert said(rules.kernel_types, int8(precision="int8", kernels="i8: 5, f32: 1"), onnx()) == []
     assert said(rules.kernel_types, int8(precision="int8"), onnx()) == []  # only OpenVINO tells
+    assert said(rules.kernel_types, int8(precision="bfloat16", kernels="f32: 6"), onnx()) == [
+        "no kernel computes in bfloat16 (f32: 6)"
+    ]
+    assert said(rules.kernel_types, int8(precision="float16", kernels="bf16: 6"), onnx()) != []
+    assert said(rules.kernel_types, int8(precision="bfloat16", kernels="bf16: 6"), onnx()) == []
 
 
 def test_fewer_threads() -> None:
@@ -134,6 +233,17 @@ def test_without_a_profile_the_nodes_that_were_put_in_are_told() -> None:
     sentence = ["quantize_onnx_static put in 9 DequantizeLinear, 4 QuantizeLinear"]
     assert said(rules.converting, mine, onnx()) == sentence
     assert said(rules.converting, mine, onnx(profiles=(profile(("Conv", 1.0)),))) == sentence
+
+
+def test_with_a_profile_the_nodes_that_were_put_in_are_told_where_they_run() -> None:
+    put_in = step("quantize_pt2e", converting_nodes={"dequantize_per_tensor": 9, "quantize_per_tensor": 4, "cast": 0})
+    ran = profile(("Conv", 9.0), ("quantize_per_tensor", 0.01, 3.0), ("dequantize_per_tensor", 0.01, 2.0))
+    theirs = onnx(profiles=(profile(("Conv", 9.0), ("Cast", 0.01, 1.0)),))
+    assert said(rules.converting, int8(put_in, profiles=(ran,)), theirs) == [
+        "quantize_pt2e put in 9 dequantize_per_tensor, 4 quantize_per_tensor; a call runs 5 conversions, one of onnx 1"
+    ]
+    fused = profile(("QLinearConv", 9.0), ("QuantizeLinear", 0.01, 1.0))
+    assert said(rules.converting, int8(put_in, profiles=(fused,)), theirs) == []
 
 
 def test_what_runs_is_the_same() -> None:

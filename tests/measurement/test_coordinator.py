@@ -175,16 +175,19 @@ class Loading(FakeHandle):
     def post(self, command: str, **message: Any) -> None:
         if command == "load":
             files = {path.name: path.read_bytes() for path in Path(message["inputs"]).iterdir()}
-            self.told = (message["trim"], message["texts"], files.get("tokenizer.json"), len(files))
+            made = files.get("tokenizer.json") or files.get("processing.json")
+            self.told = (message["trim"], message["begins"], message["originals"], made, len(files))
         super().post(command, **message)
 
 
 @pytest.mark.parametrize(
     ("collation", "told"),
     [
-        (None, ("", 0, None, 1)),
-        (Collation(trim="x"), ("x", 0, None, 1)),
-        (Collation(tokenizer="{}"), ("", 1, b"{}", 2)),
+        (None, ("", "", 0, None, 1)),
+        (Collation(trim="x"), ("x", "", 0, None, 1)),
+        (Collation(tokenizer="{}"), ("", "texts", 1, b"{}", 2)),
+        (Collation(tokenizer="{}", words=True), ("", "words", 1, b"{}", 2)),
+        (Collation(processing="{}"), ("", "images", 1, b"{}", 2)),
     ],
 )
 def test_every_worker_is_told_what_to_do_with_a_batch(collation: Collation | None, told: tuple[Any, ...]) -> None:

@@ -98,6 +98,10 @@ def test_what_an_interpreter_lacks_is_said_before_anything_is_measured(
         WorkerError, match=f"the interpreter {other} cannot import tokenizers, which calls that begin wit"
     ):
         examine(arm(made, other), Collation(tokenizer="{}"))
+    with pytest.raises(
+        WorkerError, match=f"the interpreter {other} cannot import PIL, which calls that begin with images"
+    ):
+        examine(arm(made, other), Collation(processing="{}"))
     elsewhere = arm(made, other)
     asked = replace(elsewhere.settings, options={"providers": ["CUDAExecutionProvider"]})
     with pytest.raises(
@@ -138,7 +142,7 @@ def test_an_old_python_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_here_the_answer_is_the_registrys() -> None:
-    assert reason("onnx", {}) == reason("onnx", {}, texts=True) == ""
+    assert reason("onnx", {}) == reason("onnx", {}, "texts") == reason("onnx", {}, "images") == ""
     assert "does not serve onnx artifacts" in reason("onnx", {"name": "torch"})
 
 

@@ -16,7 +16,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from mlbench.errors import WorkerError
 from mlbench.measurement.memory import memory_mib, unique_mib
 from mlbench.measurement.mixing import mixed
-from mlbench.measurement.wire import TOKENIZER, Channel
+from mlbench.measurement.wire import PROCESSING, TOKENIZER, Channel
 from mlbench.measurement.worker import POOL, Worker, serve
 from mlbench.records import OperatorTime, Profile
 
@@ -193,7 +193,7 @@ def test_calls_may_begin_with_texts(setup: Setup, tmp_path: Path, monkeypatch: p
     words.enable_padding()
     words.save(str(tmp_path / TOKENIZER))
     np.save(tmp_path / "0.npy", np.array(["a b", "b", "a a a"]))
-    setup.load_message["texts"] = 1
+    setup.load_message |= {"begins": "texts", "originals": 1}
     setup.load_message["artifact"]["inputs"] = [{"name": "input_ids", "dtype": "int64", "shape": (None, None)}]
     monkeypatch.setattr(setup.session, "prepare", lambda batch: batch["input_ids"].astype(np.float32))
     assert setup.load()["effective"]["timing"] == "end-to-end"
@@ -204,6 +204,22 @@ def test_calls_may_begin_with_texts(setup: Setup, tmp_path: Path, monkeypatch: p
     assert header["wall_ns"] == 250_000
     _, arrays = setup.ask("predict", batch_size=3)
     assert arrays["outputs"][:, 0].tolist() == [3, 2, 3]
+
+
+def test_calls_may_begin_with_images(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / PROCESSING).write_text('{"size": [1, 1], "factor": 0.5}')
+    images = np.stack([np.full((4, 6, 3), 10 * number, dtype=np.uint8) for number in range(3)])
+    np.save(tmp_path / "0.npy", images)
+    setup.load_message |= {"begins": "images", "originals": 1}
+    setup.load_message["artifact"]["inputs"] = [{"name": "p", "dtype": "float32", "shape": (None, 3, 1, 1)}]
+    monkeypatch.setattr(setup.session, "prepare", lambda batch: batch["p"].reshape(len(batch["p"]), -1))
+    assert setup.load()["effective"]["timing"] == "end-to-end"
+    setup.session.seen.clear()
+    header, _ = setup.ask("turn", batch_size=2, discard=0, calls=1, group=1)
+    assert setup.session.seen[0].tolist() == [[10, 10, 10], [5, 5, 5]]
+    assert header["wall_ns"] == 250_000
+    _, arrays = setup.ask("predict", batch_size=3)
+    assert arrays["outputs"][:, 0].tolist() == [0, 15, 30]
 
 
 def test_a_length_is_refused_where_no_input_has_a_free_one(setup: Setup) -> None:

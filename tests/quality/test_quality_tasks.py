@@ -15,7 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 from mlbench import registry
 from mlbench.errors import MlbenchError
 from mlbench.quality import Probing, Task
-from mlbench.quality._figures import calibration_error, class_flips, confidences
+from mlbench.quality._figures import calibration_error, calibration_error_of_parts, class_flips, confidences
 from mlbench.quality.binary import Binary, _areas
 from mlbench.quality.embedding import Embedding, neighbours
 from mlbench.quality.losses import loss_notice, worst_classes
@@ -173,7 +173,7 @@ def test_multilabel_agrees_with_scikit_learn() -> None:
         "exact_match": sk.accuracy_score(labels, predicted),
         "hamming_loss": sk.hamming_loss(labels, predicted),
     }
-    assert {name: estimate.value for name, estimate in found.metrics.items()} == pytest.approx(expected)
+    assert {name: found.metrics[name].value for name in expected} == pytest.approx(expected)
     probabilities = judge.decide(np.array([[0.4, 0.6], [0.5, 1.0]]))
     assert probabilities.tolist() == [[0, 1], [0, 1]]
 
@@ -240,6 +240,55 @@ def test_calibration_error_by_hand() -> None:
     right = np.array([True, False, True, True])
     found = calibration_error(np.array([[1.0, 1, 1, 1], [2, 0, 0, 2]]), confidence, right)
     assert found.tolist() == pytest.approx([0.5 * 0.45 + 0.5 * 0.45, 0.5 * 0.05 + 0.5 * 0.45])
+
+
+def expected_ece(confidence: np.ndarray, right: np.ndarray) -> float:
+    """The definition, bin by bin."""
+    total = 0.0
+    for number in range(15):
+        inside = (confidence >= number / 15) & ((confidence < (number + 1) / 15) | (number == 14))
+        if inside.any():
+            total += inside.sum() * abs(right[inside].mean() - confidence[inside].mean())
+    return total / len(confidence)
+
+
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_calibration_of_several_labels_is_over_pairs(*, probabilities: bool) -> None:
+    judge, outputs, labels, names = example("multilabel", 0.3)
+    present = 1 / (1 + np.exp(-outputs))
+    given_outputs = present if probabilities else outputs
+    found = judge.evaluate(predictions("arm", given_outputs, labels), None, names, 0).metrics["ece"]
+    decided = present > 0.5
+    confidence = np.where(decided, present, 1 - present)
+    expected = expected_ece(confidence.ravel(), (decided == (labels == 1)).ravel())
+    assert found.value == pytest.approx(expected)
+    assert found.low is not None
+    assert found.low < expected
+
+
+def test_calibration_of_tokens_is_over_those_that_have_labels() -> None:
+    judge, outputs, labels, names = example("token_classification", 0.3)
+    found = judge.evaluate(predictions("arm", outputs, labels), None, names, 0).metrics["ece"]
+    chances = (np.exp(outputs) / np.exp(outputs).sum(axis=2, keepdims=True))[labels != IGNORED]
+    right = chances.argmax(axis=1) == labels[labels != IGNORED]
+    assert found.value == pytest.approx(expected_ece(chances.max(axis=1), right))
+    other = outputs.copy()
+    other[labels == IGNORED] = 9.0  # what nobody asks for does not count
+    assert judge.evaluate(predictions("arm", other, labels), None, names, 0).metrics["ece"].value == found.value
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1000), st.booleans(), st.booleans()), min_size=4, max_size=24))
+def test_a_weight_is_as_good_as_that_many_items(parts: list[tuple[int, bool, bool]]) -> None:
+    rows = len(parts) // 2
+    confidence, right, counted = (np.array(column)[: 2 * rows].reshape(rows, 2) for column in zip(*parts, strict=True))
+    confidence = confidence / 1000
+    weights = np.arange(rows) % 3
+    again = np.repeat(np.arange(rows), weights)
+    found = calibration_error_of_parts(weights[np.newaxis].astype(float), confidence, right, counted)
+    chosen = counted[again]
+    expected = expected_ece(confidence[again][chosen], right[again][chosen]) if chosen.any() else 0.0
+    assert found[0] == pytest.approx(expected, abs=1e-9)
 
 
 def test_confidence_is_the_softmax_unless_outputs_are_probabilities() -> None:

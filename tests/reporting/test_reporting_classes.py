@@ -67,3 +67,11 @@ def test_of_very_many_classes_the_worst_are_listed(study: Study) -> None:
     lost = {f"c{n}": Estimate(-0.01 * n, unit="fraction") for n in range(size - 1)}  # of the last one it is not known
     (item,) = class_pages(with_quality(study, dataclasses.replace(plain, class_deltas=lost)))
     assert [label for label, _ in item.classes.rows] == [f"c{n}" for n in range(size - 2, 24 - 1, -1)]
+
+
+def test_tasks_without_confusions_show_their_classes_alone(study: Study) -> None:
+    quality = study.arms[0].quality
+    assert quality is not None
+    (item,) = class_pages(with_quality(study, dataclasses.replace(quality, confusion=())))
+    assert (item.confusion, item.confusions) == ((), ())
+    assert len(item.classes.rows) == len(quality.per_class)

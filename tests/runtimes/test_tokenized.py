@@ -77,6 +77,15 @@ def test_pairs_have_their_kinds(tokenizer: Path) -> None:
     assert inner.seen["token_type_ids"].tolist() == [[0, 0, 1, 1]]
 
 
+def test_lists_of_words(tokenizer: Path) -> None:
+    inner = Counting()
+    session = TokenizedSession(inner, tokenizer, ["input_ids", "attention_mask"], words=True)
+    prepared = session.prepare({"original 0": np.array(['["a", "b"]', '["c"]'])})
+    assert prepared == [["a", "b"], ["c"]]
+    assert session.run(prepared).tolist() == [3, 2]
+    assert inner.seen["input_ids"].tolist() == [[2, 3, 1], [4, 1, 0]]
+
+
 def test_compiling_and_the_devices_own_clock_are_given_tokens(tokenizer: Path) -> None:
     log: list[Any] = []
     device = SimpleNamespace(

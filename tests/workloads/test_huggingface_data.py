@@ -71,6 +71,13 @@ def test_splits_of_the_same_name_are_taken(library: Any) -> None:
     assert raw.source == "someone/reviews@abc"
 
 
+def test_names_of_classes_in_lists_are_known(library: Any) -> None:
+    split = Split(8)
+    split.features["label"] = SimpleNamespace(feature=SimpleNamespace(names=["no", "yes"]))
+    library.answer = {"train": split}
+    assert Hub().load(HubOptions("x", inputs={"text": "text"})).classes == ("no", "yes")
+
+
 def test_splits_by_name(library: Any) -> None:
     raw = Hub().load(HubOptions("x", inputs={"text": "text"}, splits={"train": "train", "test": "unsupervised"}))
     assert raw.splits is not None

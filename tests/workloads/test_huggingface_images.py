@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,11 @@ from mlbench.config import DataConfig, ModelConfig, WorkloadConfig
 from mlbench.errors import InputError
 from mlbench.records import Recipe, RuntimeSettings, StepSpec
 from mlbench.runtimes.loading import answers
+from mlbench.runtimes.processed import ProcessedSession
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
+from mlbench.workloads import RawData
+from mlbench.workloads.huggingface_images import processed
 from mlbench.workloads.prepare import prepare, read_data
 
 COLOURS = {"blue": (20, 40, 250), "red": (240, 10, 30)}
@@ -116,7 +120,54 @@ def test_what_the_processor_cannot_take(config: WorkloadConfig, tmp_path: Path) 
     assert "the data has image uint8 [1, 16, 16]" in refusal(replace(config, data=grey))
 
 
+@pytest.mark.parametrize("kind", ["files", "arrays"])
+def test_end_to_end_makes_the_same_pixels_in_every_call(
+    config: WorkloadConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: Path, kind: str
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    data = DataConfig("images", {"path": photos.name})  # workers are elsewhere
+    if kind == "arrays":
+        data = archive(tmp_path, np.random.default_rng(0).integers(0, 256, (24, 3, 20, 24)).astype(np.uint8))
+    timed = replace(config, model=replace(config.model, options={"timing": "end-to-end"}), data=data)
+    found, plain = read_data(timed), read_data(replace(config, data=data))
+    assert found.info.digest == plain.info.digest
+    assert found.collation.begins == "images"
+    begin = {"files": "the content of image files", "arrays": "pixels"}[kind]
+    assert f"every call begins with {begin}: images are scaled and normalized" in " ".join(found.info.notes)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "processing.json").write_text(found.collation.processing)
+    session = ProcessedSession(None, tmp_path / "processing.json", "pixel_values")  # type: ignore[arg-type]
+    made = session.made(session.prepare(found.test.originals))
+    np.testing.assert_array_equal(made["pixel_values"], found.test.inputs["pixel_values"])
+
+
+def test_a_processor_that_does_more_cannot_be_timed(config: WorkloadConfig, model: Path, tmp_path: Path) -> None:
+    for path in model.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    other = transformers.ConvNextImageProcessor(size={"shortest_edge": SIDE}, crop_pct=0.5)  # a share of its own
+    other.save_pretrained(tmp_path)
+    plain = replace(config, model=ModelConfig("huggingface", path=str(tmp_path)))
+    assert read_data(plain).test.inputs["pixel_values"].shape[1:] == (3, SIDE, SIDE)
+    sentence = refusal(replace(plain, model=replace(plain.model, options={"timing": "end-to-end"})))
+    assert "workload.model.options.timing: workers have no transformers" in sentence
+    assert sentence.endswith("does something else, so only model-only can be timed")
+    longest: Any = SimpleNamespace(do_resize=True, size={"longest_edge": SIDE})
+    with pytest.raises(InputError, match="the image processor of other does something else"):
+        processed(RawData({}, np.zeros(1), (), "data"), longest, "other", "end-to-end")
+
+
 def test_what_is_for_texts_is_refused(config: WorkloadConfig) -> None:
-    options = replace(config.model, options={"timing": "end-to-end"})
-    assert "workload.model.options.timing is for texts" in refusal(replace(config, model=options))
+    options = replace(config.model, options={"padding": "fixed"})
+    assert "workload.model.options.padding is for texts" in refusal(replace(config, model=options))
     assert "the task 'embedding' does not ask for" in refusal(replace(config, task="embedding"))
+
+
+def test_images_of_another_size_than_the_models(config: WorkloadConfig, model: Path, tmp_path: Path) -> None:
+    for path in model.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    larger = replace(config, model=ModelConfig("huggingface", path=str(tmp_path)))
+    with pytest.raises(InputError) as caught:
+        prepare(larger, Store(tmp_path / "store"), silent)
+    (sentence,) = caught.value.problems
+    assert "workload.model: the model fails on the data (pixel_values float32 [3, 32, 32]): ValueError: " in sentence

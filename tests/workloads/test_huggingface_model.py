@@ -16,10 +16,9 @@ import onnx
 import pytest
 import torch
 import transformers
-import yaml
-from pydantic import TypeAdapter
 from sklearn.linear_model import LogisticRegression
 
+from mlbench.compose import compose
 from mlbench.config import DataConfig, ModelConfig, ScenarioConfig, TrainConfig, WorkloadConfig
 from mlbench.errors import InputError
 from mlbench.records import IGNORED, Collation, Recipe, RuntimeSettings, StepSpec
@@ -143,13 +142,30 @@ def test_end_to_end_makes_the_same_tokens(config: WorkloadConfig, tiny: Path, tm
     assert set(test.originals["text"].tolist()) <= set(TEXTS)
     (tmp_path / "tokenizer.json").write_text(data.collation.tokenizer)
     session = TokenizedSession(None, tmp_path / "tokenizer.json", list(test.inputs))  # type: ignore[arg-type]
-    tokens = session.tokens(session.prepare(test.originals))
+    tokens = session.made(session.prepare(test.originals))
     for name, array in test.inputs.items():
         np.testing.assert_array_equal(tokens[name], array[:, : tokens[name].shape[1]])
     assert tokens["input_ids"].shape[1] == {"longest": 8, "batch": 8, "fixed": 12}[padding]
-    short = session.tokens(["play"])["input_ids"]
+    short = session.made(["play"])["input_ids"]
     assert short.shape[1] == {"longest": 8, "batch": 3, "fixed": 12}[padding]
     assert "every call begins with texts" in " ".join(data.info.notes)
+
+
+@pytest.mark.parametrize("padding", ["longest", "fixed"])
+def test_end_to_end_makes_the_same_tokens_of_words(
+    config: WorkloadConfig, tiny: Path, texts: Path, tmp_path: Path, padding: str
+) -> None:
+    data = DataConfig("jsonl", {"path": str(texts / "words.jsonl"), "inputs": {"words": "words"}, "labels": "tags"})
+    chosen = of(config, tiny / "token", "token_classification", padding=padding, max_length=12, timing="end-to-end")
+    found = read_data(replace(chosen, data=data))
+    assert found.collation.begins == "words"
+    assert "every call begins with lists of words" in " ".join(found.info.notes)
+    (tmp_path / "tokenizer.json").write_text(found.collation.tokenizer)
+    session = TokenizedSession(None, tmp_path / "tokenizer.json", list(found.test.inputs), words=True)  # type: ignore[arg-type]
+    made = session.made(session.prepare(found.test.originals))
+    for name, array in found.test.inputs.items():
+        np.testing.assert_array_equal(made[name], array)
+    assert session.made([["play"]])["input_ids"].shape == (1, found.test.labels.shape[1])
 
 
 def test_a_batch_may_have_its_own_length(config: WorkloadConfig, tiny: Path) -> None:
@@ -216,9 +232,36 @@ def test_words_with_labels(config: WorkloadConfig, tiny: Path, texts: Path, stor
     assert (test.labels[:, 0] == IGNORED).all()
     assert (test.labels[test.inputs["attention_mask"] == 0] == IGNORED).all()
     assert answers(workload.source, RuntimeSettings(), given(workload)).shape == (4, test.labels.shape[1], 2)
-    for option in ({"padding": "batch"}, {"timing": "end-to-end"}):
-        changed = replace(of(config, tiny / "token", "token_classification", **option), data=data)
-        assert "is for texts; the labels of words belong to tokens that are made once" in refusal(changed, store)
+    batch = replace(of(config, tiny / "token", "token_classification", padding="batch"), data=data)
+    assert "padding: batch is for texts; the labels of words belong to tokens" in refusal(batch, store)
+
+
+def test_pairs_of_texts_with_and_without_segments(
+    config: WorkloadConfig, tiny: Path, store: Store, tmp_path: Path
+) -> None:
+    def inputs(found: WorkloadConfig) -> list[str]:
+        return [spec.name for spec in read_data(found).info.inputs]
+
+    pair = {**config.data.options, "inputs": {"first": "text", "second": "text"}}
+    bert = replace(config, data=replace(config.data, options=pair))
+    assert inputs(bert) == ["input_ids", "attention_mask", "token_type_ids"]
+    distil = transformers.DistilBertConfig(
+        vocab_size=40, max_position_embeddings=32, dim=16, n_layers=1, n_heads=2, hidden_dim=16,
+        id2label={0: "play", 1: "pay"},
+    )  # fmt: skip
+    model = transformers.DistilBertForSequenceClassification(distil).eval()
+    model.save_pretrained(tmp_path)
+    transformers.DistilBertTokenizerFast(str(tiny / "vocab.txt")).save_pretrained(tmp_path)
+    plain = of(bert, tmp_path)
+    assert inputs(plain) == ["input_ids", "attention_mask"]
+    workload = prepare(plain, store, silent)
+    batch = given(workload)
+    with torch.inference_mode():
+        expected = model(**{name: torch.from_numpy(array) for name, array in batch.items()}).logits.numpy()
+    np.testing.assert_allclose(answers(workload.source, RuntimeSettings(), batch), expected, rtol=1e-4, atol=1e-6)
+    transformers.BertTokenizerFast(str(tiny / "vocab.txt")).save_pretrained(tmp_path)  # which promises segments
+    assert "the model fails on the data (input_ids int64 [" in refusal(plain, store)
+    assert "token_type_ids" in refusal(plain, store).partition("TypeError")[2]
 
 
 def test_export_leaves_batch_and_length_free(config: WorkloadConfig, tiny: Path, store: Store) -> None:
@@ -433,8 +476,7 @@ def clinc(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_shipped_workload_on_real_intents(minilm: str, clinc: Path, store: Store) -> None:
-    text = (Path(__file__).resolve().parents[2] / "conf" / "workload" / "intent.yaml").read_text(encoding="utf-8")
-    config = TypeAdapter(WorkloadConfig).validate_python(yaml.safe_load(text))
+    config = compose(["workload=intent"]).config.workload
     options = {**config.data.options, "path": str(clinc), "split": "part"}
     workload = prepare(replace(config, data=replace(config.data, options=options)), store, silent)
     assert workload.info.data.rows == {"train": 64, "validation": 64, "test": 64}

@@ -96,9 +96,9 @@ def test_a_file_is_what_its_name_says_or_nothing(tmp_path: Path) -> None:
 
 def test_an_image_of_more_pixels_than_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = paint(tmp_path, size=(30, 20))
-    monkeypatch.setattr("mlbench.workloads.images._MOST_PIXELS", 599)
+    monkeypatch.setattr("mlbench.runtimes.processed._MOST_PIXELS", 599)
     assert "it has 30 x 20 pixels, and at most 599 are read" in refusal(path=str(root))
-    monkeypatch.setattr("mlbench.workloads.images._MOST_PIXELS", 600)
+    monkeypatch.setattr("mlbench.runtimes.processed._MOST_PIXELS", 600)
     assert Images().load(ImagesOptions(str(root), 2, 2)).inputs["image"].shape == (6, 3, 2, 2)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow's own limit is an error that is no OSError
     assert "decompression bomb" in refusal(path=str(root))

@@ -81,11 +81,22 @@ def test_several_labels_from_a_table_or_from_lists() -> None:
     assert (table.tolist(), classes) == ([[0, 1], [0, 0], [1, 1]], ("big", "red"))
 
 
+def test_lists_of_places_among_known_classes() -> None:
+    table, classes = read_labels(raw(lists([1], [], [0, 1]), ("red", "big")), "multi_hot", None)
+    assert (table.tolist(), classes) == ([[0, 1], [0, 0], [1, 1]], ("red", "big"))
+    table, _ = read_labels(raw(lists([1], [], [0, 1]), ("red", "big")), "multi_hot", ("big", "odd", "red"))
+    assert table.tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 1]]
+    assert "label 2 in row 1 of data is not a place among 2 classes" in refusal(
+        lists([0], [1, 2]), "multi_hot", None, ("red", "big")
+    )
+
+
 def test_what_cannot_be_several_labels() -> None:
     assert "a table of zeros and ones" in refusal([[0, 2]], "multi_hot")
     assert "a table of zeros and ones" in refusal([0, 1], "multi_hot")
     assert "label 'odd' (1 rows) is not among" in refusal(lists(["odd"], ["red"]), "multi_hot", ("red",))
     assert "the label of row 1 of data is not a list" in refusal(lists(["a"], "b"), "multi_hot")  # type: ignore[arg-type]
+    assert "are 2 columns, but there are 3 classes" in refusal([[1, 0]], "multi_hot", None, ("a", "b", "c"))
 
 
 def test_tokens() -> None:
