@@ -83,6 +83,7 @@ def _of(figures: Figures, baseline: str, name: str, protocol: ProtocolConfig) ->
                 margin=protocol.margin,
                 alpha=alpha,
                 lower_is_better=False,
+                cpu_log_ratios=-figures.ratios(name, baseline, at, turn_cpu),
             )
         )
     mine, theirs = (figures.tails(arm, PERCENTILES["p95"], trials) for arm in (name, baseline))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from types import FrameType
 
 from mlbench.errors import InputError, MlbenchError, TrackingError
@@ -15,6 +16,7 @@ from mlbench.measurement.coordinator import TrialOver
 from mlbench.progress import Progress
 from mlbench.records import Measurement
 from mlbench.tracking import OpenStudy, keep_measurement
+from mlbench.variants.store import Store
 
 
 @contextmanager
@@ -26,25 +28,34 @@ def journaled(
     Whatever ends the study, no run stays open: KILLED by an interruption, FAILED by an error.
 
     A journal that holds nothing that was measured goes with them; where MLflow does not let its runs be closed, it
-    stays, and the next study closes them.
+    stays, and the next study closes them. Where the user's input was wrong and nothing was measured, the runs of a
+    study that began here go too.
     """
     try:
-        with resumed or Journal.begin(root, begun) as journal:
-            try:
-                yield journal
-            except BaseException as error:
-                if _closed(runs, error, progress) and not journal.trials():
-                    noting(progress, journal.remove)
-                raise
+        journal = resumed or Journal.begin(root, begun)
     except InputError as error:
-        _closed(runs, error, progress)
+        _closed(runs, error, progress, leave=False)
         raise
+    with journal:
+        try:
+            yield journal
+        except BaseException as error:
+            measured = bool(journal.trials())
+            if isinstance(error, KeyboardInterrupt) and journal.is_concluded:
+                where = "" if root == Store().root else f" --cache-dir {quote(str(root))}"
+                progress.notice(f"nothing is lost: mlbench sync {begun.run_id}{where} delivers the study later")
+            if _closed(runs, error, progress, leave=measured or resumed is not None) and not measured:
+                noting(progress, journal.remove)
+            raise
 
 
-def _closed(runs: OpenStudy, error: BaseException, progress: Progress) -> bool:
+def _closed(runs: OpenStudy, error: BaseException, progress: Progress, *, leave: bool) -> bool:
+    """Whether the runs could be closed; or taken back, where the input was wrong and nothing is to be left."""
     try:
         if isinstance(error, KeyboardInterrupt):
             runs.kill()
+        elif isinstance(error, InputError) and not leave:
+            runs.discard(error)
         else:
             runs.fail(error)
     except TrackingError as refusal:

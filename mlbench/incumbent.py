@@ -12,7 +12,7 @@ from mlbench.errors import InputError, WorkerError
 from mlbench.measurement.interpreters import examine
 from mlbench.recipes import INCUMBENT
 from mlbench.records import Arm, Artifact, Notice
-from mlbench.tracking import OpenStudy, fetch, find_registered
+from mlbench.tracking import Champion, OpenStudy, Registered, fetch, find_registered
 from mlbench.variants.store import Store
 from mlbench.variants.weights import counted
 from mlbench.workloads import Progress, Workload
@@ -28,6 +28,20 @@ _PROGRAMS = {
 }
 
 
+def fit_incumbent(config: StudyConfig, runs: OpenStudy, workload: Workload) -> Registered | None:
+    """What is known of the champion that is to take part; nothing of it is fetched. None as in :func:`incumbent`.
+
+    Raises:
+        InputError: It cannot take part; the sentence says why.
+        TrackingError: MLflow refused.
+    """
+    if not config.incumbent or runs.champion is None or runs.champion.version is None:
+        return None
+    known = find_registered(runs.tracker, runs.champion)
+    _require(_what(runs.champion), _unfit(known.artifact, workload) or _untrusted(config, known.artifact))
+    return known
+
+
 def incumbent(
     config: StudyConfig, runs: OpenStudy, workload: Workload, store: Store, progress: Progress
 ) -> tuple[Arm, ...]:
@@ -39,16 +53,15 @@ def incumbent(
         InputError: It cannot take part; the sentence says why.
         TrackingError: MLflow refused.
     """
-    if not config.incumbent or runs.champion is None or runs.champion.version is None:
+    known = fit_incumbent(config, runs, workload)
+    if known is None:
         return ()
-    known = find_registered(runs.tracker, runs.champion)
-    what = f"version {runs.champion.version} of '{runs.champion.model_name}'"
-    _require(what, _unfit(known.artifact, workload) or _untrusted(config, known.artifact))
+    what = _what(known.champion)
     progress(f"fetching {what}")
     key = {"kind": "registered", "model": known.model_id, "format": known.artifact.format}
     artifact = store.build(key, partial(fetch, runs.tracker, known), progress)
     _require(what, _untrusted(config, artifact))
-    about = f"{what} ('{runs.champion.alias}'): {known.arm} of the study {known.study}"
+    about = f"{what} ('{known.champion.alias}'): {known.arm} of the study {known.study}"
     recipe = replace(known.recipe, name=INCUMBENT, description=about)
     arm = Arm(INCUMBENT, "incumbent", recipe, counted(artifact), recipe.runtime)
     try:
@@ -69,6 +82,10 @@ def absence(config: StudyConfig, arms: Sequence[Arm]) -> tuple[Notice, ...]:
             "the winner of this study becomes one",
         ),
     )
+
+
+def _what(champion: Champion) -> str:
+    return f"version {champion.version} of '{champion.model_name}'"
 
 
 def _require(what: str, problem: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from shlex import quote
@@ -37,16 +38,29 @@ class Outcome:
     undelivered: bool = False
 
 
+_CODES: Mapping[str, ExitCode] = {
+    "promote": ExitCode.DONE,
+    "hold": ExitCode.POLICY_NOT_MET,
+    "inconclusive": ExitCode.INCONCLUSIVE,
+}
+
+
 def exit_code(study: Study, config: StudyConfig) -> ExitCode:
     """What the command should exit with, where everything was delivered."""
     if study.status == "interrupted":
         return ExitCode.INTERRUPTED
     if study.baseline.status == "failed":
         return ExitCode.FAILURE
-    if not config.policy.enforce:
-        return ExitCode.DONE
-    codes = {"promote": ExitCode.DONE, "hold": ExitCode.POLICY_NOT_MET, "inconclusive": ExitCode.INCONCLUSIVE}
-    return codes[study.decision.outcome]
+    return _CODES[study.decision.outcome] if config.policy.enforce else ExitCode.DONE
+
+
+def unenforced(study: Study, config: StudyConfig) -> str:
+    """That the exit code says nothing of the policy, where it would be another one; otherwise nothing."""
+    code = _CODES[study.decision.outcome]
+    if config.policy.enforce or exit_code(study, config) is not ExitCode.DONE or code is ExitCode.DONE:
+        return ""
+    why = "the policy is not met" if code is ExitCode.POLICY_NOT_MET else "inconclusive"
+    return f"exit code 0, because policy.enforce=false; with policy.enforce=true it would be {int(code)} ({why})"
 
 
 def links(tracker: Tracker, runs: OpenStudy, study: Study, delivered: Delivered) -> tuple[str, ...]:

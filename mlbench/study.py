@@ -23,7 +23,7 @@ from mlbench.endings import journaled, keeper, keeping, noting, terminable
 from mlbench.environment import environment
 from mlbench.errors import BuildError, InputError, MlbenchError, WorkerError
 from mlbench.explaining import explained, to_profile
-from mlbench.incumbent import absence, incumbent
+from mlbench.incumbent import absence, fit_incumbent, incumbent
 from mlbench.journal import Begun, Journal, Planned
 from mlbench.measurement import alone, budget, lost_trials
 from mlbench.measurement.coordinator import Coordinator, TrialOver
@@ -57,7 +57,7 @@ from mlbench.records import (
 from mlbench.resuming import check_same_arms, journaled_arm, measured_before, notices, open_runs
 from mlbench.sittings import dated, epoch
 from mlbench.sync import close_abandoned, settle
-from mlbench.tracking import OpenStudy, connect
+from mlbench.tracking import OpenStudy, connect, look_into
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
 from mlbench.variants.weights import counted
@@ -89,7 +89,7 @@ def run_study(
     config = composition.config
     progress.phase("Reading the data")
     if "mlflow" in (config.workload.model.source, config.workload.data.source):
-        connect(config.tracking)  # which is where they are asked for
+        look_into(config.tracking, config.workload)
     data = read_data(config.workload)  # wrong data is told before anything is opened or left behind
     check_lengths(config, data)
     tracker = connect(config.tracking)
@@ -167,6 +167,7 @@ def _build_arms(
     arms: list[Arm] = []
     failed: list[ArmResult] = []
     silent = ""
+    fit_incumbent(config, runs, workload)  # what is wrong with it is told before anything is built
     wanted = recipes(config)
     for number, recipe in enumerate(wanted):
         role: Role = "variant" if number else "baseline"

@@ -164,9 +164,24 @@ def test_single_trial_has_estimates_without_intervals() -> None:
 
 def test_wall_and_cpu_time_that_disagree_withhold_the_verdict() -> None:
     arm = results(*measure(cpu=1.6))["twice"]  # the wall clock says half, CPU time says 0.8
-    verdict = arm.verdicts["latency/p50_ms"]
-    assert verdict.call == "inconclusive"
-    assert "CPU" in verdict.reason
+    for metric, wall, cpu in (("latency/p50_ms", 0.5, 0.8), ("throughput/samples_per_s", 2.0, 1.25)):
+        verdict = arm.verdicts[metric]
+        assert (verdict.call, verdict.withheld) == ("inconclusive", True)
+        assert "CPU" in verdict.reason
+        assert verdict.ratio is not None
+        assert verdict.cpu_ratio is not None
+        assert verdict.ratio.value == pytest.approx(wall, rel=0.01)
+        assert verdict.cpu_ratio.value == pytest.approx(cpu, rel=0.01)
+
+
+def test_throughput_is_held_against_the_cpu_time_at_its_own_batch_size() -> None:
+    measurement, protocol = measure()
+    turns = tuple(
+        replace(turn, cpu_ns=int(1.6 * turn.cpu_ns)) if (turn.arm, turn.batch_size) == ("twice", 8) else turn
+        for turn in measurement.turns
+    )
+    calls = {metric: v.call for metric, v in results(replace(measurement, turns=turns), protocol)["twice"].verdicts.items()}
+    assert (calls["latency/p50_ms"], calls["throughput/samples_per_s"]) == ("faster", "inconclusive")
 
 
 def test_lost_trials_withhold_the_verdict_and_name_the_cause() -> None:

@@ -39,6 +39,9 @@ class Runs:
     def fail(self, error: BaseException) -> None:
         self._end(f"failed: {error}")
 
+    def discard(self, error: BaseException) -> None:
+        self._end(f"discarded: {error}")
+
 
 class Said(list[str]):
     """A progress that keeps its notices."""
@@ -47,10 +50,12 @@ class Said(list[str]):
         self.append(text)
 
 
-def end(root: Path, runs: Any, error: BaseException | None, *, trials: int = 0) -> Said:
+def end(
+    root: Path, runs: Any, error: BaseException | None, *, trials: int = 0, resumed: Journal | None = None
+) -> Said:
     said: Any = Said()
     expected = nullcontext() if error is None else pytest.raises(type(error))
-    with expected, journaled(runs, root, BEGUN, said) as journal:
+    with expected, journaled(runs, root, BEGUN, said, resumed) as journal:
         for number in range(trials):
             journal.trial(number, NOTHING)
         if error is not None:
@@ -77,6 +82,34 @@ def test_a_journal_stays_only_where_something_was_measured(tmp_path: Path) -> No
         assert journal.trials() == (0,)
 
 
+def test_wrong_input_leaves_neither_runs_nor_a_journal(tmp_path: Path) -> None:
+    runs = Runs()
+    end(tmp_path, runs, InputError("protocol.budget_minutes: too small"))
+    assert runs.ends == ["discarded: protocol.budget_minutes: too small"]
+    assert journals(tmp_path) == []
+
+
+def test_wrong_input_takes_nothing_back_that_was_measured_or_was_there_before(tmp_path: Path) -> None:
+    runs = Runs()
+    end(tmp_path, runs, InputError("wrong"), resumed=Journal.begin(tmp_path, BEGUN))
+    end(tmp_path, runs, InputError("wrong"), trials=1)
+    assert runs.ends == ["failed: wrong", "failed: wrong"]
+    assert len(journals(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("own_cache", [False, True])
+def test_an_interrupted_delivery_says_how_it_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: bool
+) -> None:
+    monkeypatch.setenv("MLBENCH_CACHE_DIR", str(tmp_path / "usual" if own_cache else tmp_path))
+    monkeypatch.setattr(Journal, "is_concluded", True)
+    runs, where = Runs(), f" --cache-dir {tmp_path}" if own_cache else ""
+    said = end(tmp_path, runs, KeyboardInterrupt(), trials=1)
+    assert said == [f"nothing is lost: mlbench sync {BEGUN.run_id}{where} delivers the study later"]
+    assert runs.ends == ["killed"]
+    assert len(journals(tmp_path)) == 1
+
+
 def test_runs_that_cannot_be_closed_are_left_to_the_next_study(tmp_path: Path) -> None:
     said = end(tmp_path, Runs("MLflow: no answer"), MlbenchError("no baseline"))
     assert said == ["MLflow: no answer; the next study closes them"]
@@ -90,6 +123,7 @@ def test_where_no_journal_can_be_kept_nothing_is_begun(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cache_dir"), journaled(runs, tmp_path, BEGUN, said):
         pytest.fail("the study was begun")
     assert len(runs.ends) == 1
+    assert runs.ends[0].startswith("discarded: cache_dir")
 
 
 def test_a_full_disk_does_not_end_the_measurement(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def do_run(chosen: argparse.Namespace) -> int:
         composition = compose([*chosen.overrides, *_tracking_overrides(chosen)], chosen.config_dir)
     if chosen.dry_run:
         return _dry_run(composition, as_json=chosen.json)
+    from mlbench.outcome import unenforced
     from mlbench.progress import Progress
     from mlbench.records import to_dict
     from mlbench.reporting.terminal import print_study, result_console
@@ -46,6 +47,9 @@ def do_run(chosen: argparse.Namespace) -> int:
         for notice in composition.warnings:
             progress.notice(f"{notice.message} ({notice.action})" if notice.action else notice.message)
         outcome = run_study(composition, progress, wait=not chosen.no_wait, resume=journal)
+        lenient = "" if outcome.undelivered else unenforced(outcome.study, composition.config)
+        if lenient:
+            progress.notice(lenient)
     if chosen.json:
         _print_json({"study": outcome.run_id, **to_dict(outcome.study.decision)})
     else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlbench.tracking.calls import once
     from mlbench.tracking.champion import Champion, find_champion
-    from mlbench.tracking.client import Tracker, connect, connect_to_run, locate
+    from mlbench.tracking.client import Tracker, connect, connect_to_run, locate, look_into
     from mlbench.tracking.history import ModelEntry, ModelHistory, Version, model_history, registered_models
     from mlbench.tracking.load import (
         LoadedStudy,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlbench.tracking.pages import experiment_url, study_url
     from mlbench.tracking.publishing import Published, keep_measurement, publish
     from mlbench.tracking.refusals import PromotionRefusedError
-    from mlbench.tracking.registered import fetch, find_registered
+    from mlbench.tracking.registered import Registered, fetch, find_registered
     from mlbench.tracking.registry import Promotion, promote, registry_of, rollback
     from mlbench.tracking.runs import OpenArm, OpenStudy
     from mlbench.tracking.server import ui
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "calls": ("once",),
     "champion": ("Champion", "find_champion"),
-    "client": ("Tracker", "connect", "connect_to_run", "locate"),
+    "client": ("Tracker", "connect", "connect_to_run", "locate", "look_into"),
     "history": ("ModelEntry", "ModelHistory", "Version", "model_history", "registered_models"),
     "load": ("LoadedStudy", "StudyEntry", "load_measurement", "load_samples", "load_study", "studies"),
     "pages": ("experiment_url", "study_url"),
     "publishing": ("Published", "keep_measurement", "publish"),
     "refusals": ("PromotionRefusedError",),
-    "registered": ("fetch", "find_registered"),
+    "registered": ("Registered", "fetch", "find_registered"),
     "registry": ("Promotion", "promote", "registry_of", "rollback"),
     "runs": ("OpenArm", "OpenStudy"),
     "server": ("ui",),
@@ -65,6 +65,7 @@ __all__ = [
     "Promotion",
     "PromotionRefusedError",
     "Published",
+    "Registered",
     "Search",
     "StudyEntry",
     "StudyPage",
@@ -83,6 +84,7 @@ __all__ = [
     "load_samples",
     "load_study",
     "locate",
+    "look_into",
     "model_history",
     "once",
     "promote",

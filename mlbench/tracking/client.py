@@ -22,7 +22,7 @@ from requests.exceptions import RequestException
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from mlbench.config import TrackingConfig
+from mlbench.config import TrackingConfig, WorkloadConfig
 from mlbench.errors import InputError
 from mlbench.tracking import names
 from mlbench.tracking.calls import first_line, impatient, quiet
@@ -32,6 +32,8 @@ from mlbench.tracking.uris import Location, absolute
 
 _PROJECT, _PARENT = "MLFLOW_RUN_ID", "MLBENCH_PARENT_RUN_ID"
 _KINDS = "http://HOST:PORT, sqlite:///FILE, postgresql://..., mysql://..., mssql://... or databricks"
+_REGISTERED = "models:/"
+_IN_STORE = (_REGISTERED, "runs:/", "mlflow-artifacts:/")
 _CONNECT_LIMIT = {"postgresql": {"connect_timeout": 5}, "mysql": {"connect_timeout": 5}, "mssql": {"timeout": 5}}
 
 
@@ -114,6 +116,27 @@ def connect(config: TrackingConfig, *, create: bool = True) -> Tracker:
     run_id = above.info.run_id if create and above is not None else None
     adopted, parent = (run_id, None) if free else (None, run_id)
     return Tracker(client, location, experiment.experiment_id, experiment.name, adopted, parent)
+
+
+def look_into(config: TrackingConfig, workload: WorkloadConfig) -> None:
+    """Let a workload that is in MLflow be read from the study's store, before anything is made there.
+
+    Sets MLflow's tracking URI for this process, where it is the store that is asked: a model may also be named by the
+    address of its files.
+
+    Raises:
+        InputError: The store does not answer, or there is none.
+    """
+    path = (workload.model.path or "") if workload.model.source == "mlflow" else ""
+    if workload.data.source != "mlflow" and not path.startswith(_IN_STORE):
+        return
+    location = locate(config)
+    with impatient(), quiet(), _plain_refusals(location):
+        mlflow.set_tracking_uri(location.uri)
+        if path.startswith(_REGISTERED) and mlflow.get_registry_uri() != location.uri:
+            return  # MLFLOW_REGISTRY_URI: registered models are elsewhere
+        _check_local(location, create=False)
+        MlflowClient(location.uri).search_experiments(max_results=1)
 
 
 def connect_to_run(uri: str, run_id: str) -> Tracker:
@@ -206,7 +229,7 @@ def _check_local(location: Location, *, create: bool) -> None:
     if not path.parent.is_dir():
         raise InputError(f"the MLflow store {location.shown()} cannot be used: no directory '{path.parent}'")
     if not path.exists() and not create:
-        raise InputError(f"there is no MLflow store {location.shown()} yet: no study was recorded there")
+        raise InputError(f"there is no MLflow store {location.shown()} yet: nothing was recorded there")
     if create and path.exists() and not os.access(path, os.W_OK):
         raise InputError(f"the MLflow store {location.shown()} cannot be used: it may only be read")
     if not path.exists() and not location.uri.partition("?")[2]:
@@ -303,4 +326,4 @@ def _active(client: MlflowClient, experiment: Experiment) -> Run | None:
     return run
 
 
-__all__ = ["Tracker", "connect", "connect_to_run", "locate"]
+__all__ = ["Tracker", "connect", "connect_to_run", "locate", "look_into"]

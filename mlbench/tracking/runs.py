@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,20 @@ class OpenStudy:
         with impatient():
             self._end_all("FAILED", redact(str(error).strip()) or type(error).__name__)
 
+    def discard(self, error: BaseException | str) -> None:
+        """Delete the runs of a study that measured nothing, after ending them as :meth:`fail` does.
+
+        The run that ``mlflow run`` opened is MLflow's own, and stays.
+
+        Raises:
+            TrackingError: MLflow refused.
+        """
+        self.fail(error)
+        with impatient(), doing("delete the runs of the study"):
+            own = [] if self.run_id == self.tracker.adopted else [self.run_id]
+            for run_id in (*self._children(), *own):
+                self.tracker.client.delete_run(run_id)
+
     def kill(self, message: str = "interrupted") -> bool:
         """End every run that is still open as KILLED: the study was interrupted. Waits no longer than it must.
 
@@ -137,12 +152,17 @@ class OpenStudy:
     def _end_all(self, status: str, message: str) -> bool:
         any_open = False
         with doing(f"end the runs of the study as {status}"):
-            for run_id in (*(arm.run_id for arm in self.arms.values()), self.run_id):
+            for run_id in (*self._children(), self.run_id):
                 if self.tracker.client.get_run(run_id).info.status == _RUNNING:
                     any_open = True
                     set_tags(self.tracker, run_id, {names.ERROR: message})
                     end(self.tracker, run_id, status)
         return any_open
+
+    def _children(self) -> list[str]:
+        """The runs of its arms, also one whose opening was interrupted before it was noted here."""
+        found = children(self.tracker, self.tracker.client.get_run(self.run_id))
+        return list(dict.fromkeys([*(arm.run_id for arm in self.arms.values()), *(run.info.run_id for run in found)]))
 
 
 def open_study(
@@ -166,9 +186,16 @@ def open_study(
             # as MLflow's own start_run does: one study per adopted run; further ones of this process go below it
             os.environ.pop("MLFLOW_RUN_ID", None)
             os.environ["MLBENCH_PARENT_RUN_ID"] = run_id
-            set_tags(tracker, run_id, tags)
-        tracker.client.log_text(run_id, as_yaml(redacted(config)), names.CONFIG_YAML)
-    return OpenStudy(tracker, name, run_id, champion=champion)
+        opened = OpenStudy(tracker, name, run_id, champion=champion)
+        try:
+            if adopted is not None:
+                set_tags(tracker, run_id, tags)
+            tracker.client.log_text(run_id, as_yaml(redacted(config)), names.CONFIG_YAML)
+        except BaseException as error:  # nobody else knows of the run yet
+            with suppress(TrackingError):
+                opened.kill() if isinstance(error, KeyboardInterrupt) else opened.fail(first_line(error))
+            raise
+    return opened
 
 
 def resume_study(tracker: Tracker, run_id: str) -> OpenStudy:

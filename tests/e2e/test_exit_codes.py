@@ -22,6 +22,7 @@ def test_few_trials_are_allowed_and_said_to_give_no_verdict(desk: Desk) -> None:
     assert "fewer than 6 trials" in ran.stderr
     decision = json.loads(ran.stdout)
     assert decision["outcome"] == "inconclusive"
+    assert "exit code 0, because policy.enforce=false; with policy.enforce=true it would be 4" in ran.stderr
 
 
 def test_a_sweep_leaves_its_series_in_mlflow_and_no_verdict_is_exit_code_4_when_enforced(desk: Desk) -> None:
@@ -50,6 +51,28 @@ def test_wrong_data_is_told_before_anything_is_left_behind(tmp_path: Path, overr
     assert words in " ".join(ran.stderr.replace(",", "").split())
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]  # made by the desk, and nothing is in it of ours
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["artifacts"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("workload.model.weights=broken.pt", "workload.model.train=null"), "workload.model.weights"),
+        (("protocol.budget_minutes=0.01",), "protocol.budget_minutes"),
+        (("workload=mlflow_model", "model.uri=models:/none@x"), "there is no MLflow store"),
+    ],
+)
+def test_wrong_input_that_shows_late_leaves_no_run(tmp_path: Path, overrides: tuple[str, ...], words: str) -> None:
+    (tmp_path / "broken.pt").write_text("no weights")
+    desk = Desk(tmp_path)
+    ran = desk.run("run", *SHORT, *overrides)
+    assert ran.returncode == 2, ran.stderr
+    assert words in " ".join(ran.stderr.split())
+    if (tmp_path / "mlflow.db").exists():
+        tracker = desk.tracker()
+        assert tracker.client.search_runs([tracker.experiment_id]) == []
+        assert list((tmp_path / "cache" / "studies").iterdir()) == []
+    else:
+        assert words == "there is no MLflow store"
 
 
 def test_a_policy_that_is_not_met_is_exit_code_3_when_enforced_also_where_an_arm_has_failed(desk: Desk) -> None:

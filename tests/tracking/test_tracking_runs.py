@@ -53,6 +53,32 @@ class TestOpen:
         runs.open_arm("fast", "variant")
         assert mlflow.active_run() is None
 
+    @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), "KILLED"), (OSError("full"), "FAILED")])
+    def test_what_ends_it_right_after_its_run_was_opened_closes_that(self, tracker, monkeypatch, error, status):
+        def log_text(*_):
+            raise error
+
+        monkeypatch.setattr(type(tracker.client), "log_text", log_text)
+        with pytest.raises(KeyboardInterrupt if status == "KILLED" else TrackingError):
+            tracker.open_study("study", CONFIG, [])
+        (opened,) = tracker.client.search_runs([tracker.experiment_id])
+        assert opened.info.status == status
+
+    def test_an_arm_that_was_interrupted_while_it_was_opened_is_closed_too(self, runs, monkeypatch):
+        inner = type(runs.tracker.client).create_run
+
+        def create_run(*args, **options):
+            inner(*args, **options)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(type(runs.tracker.client), "create_run", create_run)
+            runs.open_arm("fast", "variant")
+        assert runs.arms == {}
+        runs.kill()
+        found = runs.tracker.client.search_runs([runs.tracker.experiment_id])
+        assert [each.info.status for each in found] == ["KILLED", "KILLED"]
+
     def test_a_store_that_refuses(self, tracker):
         tracker.client.delete_experiment(tracker.experiment_id)
         with pytest.raises(TrackingError, match="could not open the study's run"):
@@ -96,6 +122,14 @@ class TestAdoption:
         assert run(runs).info.status == "FINISHED"
         assert "second" not in run(runs).data.tags.values()
 
+    def test_it_is_not_deleted_with_a_study_that_measured_nothing(self, adopted):
+        runs, opened = adopted
+        runs.open_arm("fast", "variant")
+        runs.discard(InputError("wrong"))
+        (left,) = runs.tracker.client.search_runs([opened.info.experiment_id])
+        assert (left.info.run_id, left.info.status) == (opened.info.run_id, "FAILED")
+        assert left.data.tags["mlbench.error"] == "wrong"
+
     def test_its_parameters_stay(self, adopted):
         runs, _ = adopted
         set_params(runs.tracker, runs.run_id, {"overrides": "protocol=quick", "workload": "digits"})
@@ -123,6 +157,12 @@ class TestEndings:
         for arm in (None, "fast", "slow"):
             assert run(runs, arm).info.status == status
             assert run(runs, arm).data.tags["mlbench.error"] == message
+
+    def test_a_study_that_measured_nothing_is_taken_back(self, runs):
+        runs.open_arm("fast", "variant")
+        runs.discard(InputError("wrong"))
+        assert runs.tracker.client.search_runs([runs.tracker.experiment_id]) == []
+        assert run(runs).info.status == "FAILED"  # should it be restored
 
     def test_what_has_ended_stays_as_it_is(self, runs):
         arm = runs.open_arm("fast", "variant")
