@@ -15,6 +15,7 @@ UNUSABLE_WAITING = 0.5
 NOISY_THROTTLED = 0.02  # share of time in which the control group was stopped by its CPU limit
 UNUSABLE_THROTTLED = 0.5
 
+_UNWATCHED = "the machine was not watched: the probe 'machine' is off or not available"
 _WHEN: Mapping[Moment, str] = {"before": "before the first turn", "after": "after the last turn"}
 _ORDER: Mapping[Level, int] = {"quiet": 0, "noisy": 1, "unusable": 2}
 
@@ -65,15 +66,17 @@ def early(looks: Sequence[MachineLook], cpus: int) -> str:
     return f"{found}; stop other work, or expect no clear answer"
 
 
-def notice(noise: Noise) -> Notice | None:
-    """What to tell the reader about a machine that was not quiet."""
-    if noise.level == "quiet":
-        return None
-    return Notice(
-        "noisy_machine" if noise.level == "noisy" else "unusable_machine",
-        f"the machine was {noise.level} while it was measured: {'; '.join(noise.evidence)}",
-        "stop other work on this machine and run the study again, or raise protocol.trials",
-    )
+def notices(noise: Noise) -> list[Notice]:
+    """What to tell the reader about a machine that was not quiet, or of which that is not known."""
+    found = []
+    if any(_UNWATCHED in moment.evidence for moment in noise.moments):
+        message = f"{_UNWATCHED}, so other work beside the turns would not have been noticed"
+        found.append(Notice("machine-not-watched", message, "leave 'machine' in probes.names"))
+    if noise.level != "quiet":
+        message = f"the machine was {noise.level} while it was measured: {'; '.join(noise.evidence)}"
+        action = "stop other work on this machine and run the study again, or raise protocol.trials"
+        found.append(Notice("noisy_machine" if noise.level == "noisy" else "unusable_machine", message, action))
+    return found
 
 
 def _during(turns: Sequence[Turn], cpus: int, looks: Sequence[MachineLook]) -> NoiseMoment:
@@ -82,8 +85,7 @@ def _during(turns: Sequence[Turn], cpus: int, looks: Sequence[MachineLook]) -> N
     # counters are read a little before and after the turn; where that was not kept, the turn is taken for it
     wall = sum(turn.hardware.get("machine_window_s", (turn.end_ns - turn.start_ns) / 1e9) for turn in watched)
     if wall <= 0:
-        said = "the machine was not watched: the probe 'machine' is off or not available"
-        return NoiseMoment("during", "quiet", (said,))
+        return NoiseMoment("during", "quiet", (_UNWATCHED if turns else "there was no turn to watch",))
     own = sum(turn.cpu_ns * (turn.end_ns - turn.start_ns) / max(turn.wall_ns, 1) for turn in watched) / 1e9
 
     def rate(name: str) -> float | None:

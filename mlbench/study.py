@@ -385,7 +385,6 @@ def _conclude(
     """From verdicts to decision."""
     config = composition.config
     results = (*judged.arms, *failed)
-    loud = machine_noise.notice(judged.noise)
     data_notes = (Notice("data", note) for note in workload.info.data.notes)
     store_notes = (Notice("cache", note) for note in store.notices)
     step_notes = _step_notices(arms)
@@ -408,7 +407,7 @@ def _conclude(
             *step_notes,
             *loss_notices(judged.qualities),
             *absence(config, arms),
-            *([loud] if loud else []),
+            *machine_noise.notices(judged.noise),
             *alone.notices(measurement.turns),
             *lost_trials.notices(measurement),
             *handicap.notices(results),

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlbench.noise import by_trial, early, judge, notice
+from mlbench.noise import by_trial, early, judge, notices
 from mlbench.records import MachineLook, Neighbour, Noise, Turn
 
 
@@ -38,15 +38,29 @@ def test_level(turns: list[Turn], cpus: int, level: str) -> None:
 
 
 def test_without_the_probe_it_says_that_nobody_watched() -> None:
-    noise = judge([], 2)
+    noise = judge([replace(turn(1.0), hardware={})], 2)
     assert noise.level == "quiet"
     assert "not watched" in noise.evidence[0]
+    (said,) = notices(noise)
+    assert said.code == "machine-not-watched"
+    assert "the probe 'machine' is off or not available" in said.message
+    assert "probes.names" in said.action
+
+
+def test_without_any_turn_the_probe_is_not_to_blame() -> None:
+    noise = judge([], 2)
+    assert noise.evidence == ("there was no turn to watch",)
+    assert notices(noise) == []
+
+
+def test_a_machine_that_was_loud_before_and_not_watched_later_gets_both_notices() -> None:
+    noise = judge([replace(turn(1.0), hardware={})], 2, [look("before", 1.0)])
+    assert [said.code for said in notices(noise)] == ["machine-not-watched", "noisy_machine"]
 
 
 def test_a_quiet_machine_needs_no_notice_and_a_loud_one_says_what_to_do() -> None:
-    assert notice(Noise("quiet")) is None
-    said = notice(Noise("unusable", ("evidence",)))
-    assert said is not None
+    assert notices(judge([turn(1.0)], 2)) == []
+    (said,) = notices(Noise("unusable", ("evidence",)))
     assert said.code == "unusable_machine"
     assert "evidence" in said.message
     assert "again" in said.action

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlbench.hardware import MODELLED
+from mlbench.probes.energy import NVML, RAPL
+from mlbench.probes.nvml import SLOWDOWNS
 from mlbench.records import Turn
 from mlbench.tracking.content import rounded
 
@@ -81,6 +84,11 @@ def _rate(name: str, scale: float = 1.0) -> Read:
     return read
 
 
+def _slowed(turn: Turn) -> float | None:
+    mask = turn.hardware.get("gpu_throttle_reasons")
+    return None if mask is None else 100.0 * bool(int(mask) & SLOWDOWNS)
+
+
 def _cpu(turn: Turn) -> float:
     return 100.0 * turn.cpu_ns / max(turn.wall_ns, 1)
 
@@ -96,9 +104,15 @@ _SERIES: dict[str, Read] = {
     "system/io_pressure_percentage": _rate("io_pressure_s", 100.0),
     "system/cpu_limit_throttled_percentage": _rate("cgroup_throttled_s", 100.0),
     "system/cpu_frequency_megahertz": _gauge("cpu_mhz"),
+    "system/cpu_thermal_throttles_per_second": _rate("thermal_throttles"),
+    "system/cpu_power_above_idle_watts": _rate(RAPL),
+    "system/cpu_power_modelled_watts": _rate(MODELLED),
     "system/gpu_utilization_percentage": _gauge("gpu_utilization_pct"),
     "system/gpu_memory_usage_megabytes": _gauge("gpu_memory_mib", _MEGABYTES_PER_MIB),
     "system/gpu_power_usage_watts": _gauge("gpu_power_w"),
     "system/gpu_temperature_celsius": _gauge("gpu_temperature_c"),
     "system/gpu_clock_megahertz": _gauge("gpu_sm_mhz"),
+    "system/gpu_memory_clock_megahertz": _gauge("gpu_memory_mhz"),
+    "system/gpu_throttled_percentage": _slowed,
+    "system/gpu_power_above_idle_watts": _rate(NVML),
 }

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlbench.errors import InputError
+from mlbench.errors import InputError, WorkerError
 from mlbench.metrics import EVALUATION
 from mlbench.statistics import percentile
 from mlbench.tracking.plugins import in_process
@@ -119,6 +119,18 @@ class TestMeasure:
         found = self.measured(FakeModel(1))
         assert 10 < of(found, "process_rss_mib").value <= of(found, "process_peak_rss_mib").value * 1.01
         assert found.how == in_process.IN_PROCESS
+
+    def test_peak_memory_is_the_kernels_own_mark_and_not_what_a_parent_left(self, monkeypatch):
+        def memory_mib(field):
+            if field == "VmHWM":
+                raise WorkerError("no VmHWM")
+            return 77.0
+
+        monkeypatch.setattr(in_process, "memory_mib", memory_mib)
+        found = self.measured(FakeModel(1))
+        assert of(found, "process_rss_mib").value == 77.0
+        assert "pyfunc/process_peak_rss_mib" not in found.metrics
+        assert "VmHWM" in found.absent["pyfunc/process_peak_rss_mib"]
 
     def test_a_served_model_says_so_and_has_no_memory_of_ours(self):
         model = FakeModel(1)

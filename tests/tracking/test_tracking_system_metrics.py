@@ -31,6 +31,24 @@ def test_gauges_and_rates_at_the_time_of_their_turn():
     assert [value for _, value, _ in series(turns, "cpu_pressure_percentage")] == [20.0]
 
 
+def test_heat_and_energy_are_rates_over_the_time_between_their_readings():
+    figures = {"thermal_throttles": 3.0, "energy_rapl_j": 6.0, "energy_modelled_j": 9.0, "energy_nvml_j": 30.0}
+    turns = [turn(0, **figures, machine_window_s=0.6)]
+    for key, value in {
+        "cpu_thermal_throttles_per_second": 5.0,
+        "cpu_power_above_idle_watts": 10.0,
+        "cpu_power_modelled_watts": 15.0,
+        "gpu_power_above_idle_watts": 50.0,
+    }.items():
+        assert [seen for _, seen, _ in series(turns, key)] == [value]
+
+
+def test_the_gpus_memory_clock_and_how_often_it_was_slowed():
+    turns = [turn(number, gpu_memory_mhz=5000.0, gpu_throttle_reasons=mask) for number, mask in enumerate((0, 0x40, 1))]
+    assert [seen for _, seen, _ in series(turns, "gpu_memory_clock_megahertz")] == [5000.0] * 3
+    assert [seen for _, seen, _ in series(turns, "gpu_throttled_percentage")] == [0.0, 100.0, 0.0]  # 1: it was idle
+
+
 def test_what_was_never_read_has_no_series():
     keys = {point.key for point in system_points([turn(0, gpu_power_w=70.0)], "a", EPOCH_NS)}
     assert keys == {"system/worker_cpu_utilization_percentage", "system/gpu_power_usage_watts"}

@@ -11,16 +11,15 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 
 from mlbench.environment import environment
-from mlbench.errors import InputError
+from mlbench.errors import InputError, WorkerError
 from mlbench.measurement.clock import Clock, MonotonicClock
+from mlbench.measurement.memory import memory_mib
 from mlbench.metrics import PERCENTILES
 from mlbench.records import Estimate, Scalar, to_dict
 from mlbench.statistics import min_samples, percentile
@@ -107,7 +106,9 @@ def measure(
         reason = "the model runs in a scoring server of its own"
         absent |= {"process_rss_mib": reason, "process_peak_rss_mib": reason}
     else:
-        metrics |= _memory()
+        found, reasons = _memory()
+        metrics |= found
+        absent |= reasons
     size = getattr(getattr(model, "metadata", None), "model_size_bytes", None)
     if size:
         metrics["model_size_mib"] = Estimate(size / _MIB, unit="MiB", method="size of the model's files")
@@ -192,14 +193,15 @@ def _unsupported(calls: Sequence[int] | Times, level: float, settings: Evaluator
     return f"{len(calls)} calls do not support it: at least {min_samples(level)} are needed ({why})"
 
 
-def _memory() -> dict[str, Estimate]:
-    """Of this process, with everything else that is in it."""
-    now, peak = psutil.Process().memory_info().rss, getrusage(RUSAGE_SELF).ru_maxrss * 1024
-    whole = "this whole process"
-    return {
-        "process_rss_mib": Estimate(now / _MIB, unit="MiB", method=whole),
-        "process_peak_rss_mib": Estimate(peak / _MIB, unit="MiB", method=whole),
-    }
+def _memory() -> tuple[dict[str, Estimate], dict[str, str]]:
+    """Of this process, with everything else that is in it; and why not, where the kernel does not say."""
+    found, absent = {}, {}
+    for name, field_ in (("process_rss_mib", "VmRSS"), ("process_peak_rss_mib", "VmHWM")):
+        try:
+            found[name] = Estimate(memory_mib(field_), unit="MiB", method="this whole process")
+        except (OSError, WorkerError):
+            absent[name] = f"this system does not say: no {field_} in /proc/self/status"
+    return found, absent
 
 
 @contextmanager
