@@ -77,13 +77,13 @@ def compose(
     Raises:
         InputError: Something is wrong; the error holds every problem that was found.
     """
-    directories = tree.directories(config_dirs)
+    directories, problems = tree.look(config_dirs)
     read = [overrides.read(text, trusted=trusted) for text in requested]
-    problems = [item for item in read if isinstance(item, str)]
+    problems += [item for item in read if isinstance(item, str)]
     composed, more, notices = _compose([item for item in read if not isinstance(item, str)], directories)
     problems += more
     if composed is None:
-        raise InputError([redact(problem) for problem in problems])
+        raise InputError(list(dict.fromkeys(map(redact, problems))))
     _come_home(composed)
     hide_secrets(composed)
     config, more = _validate(composed)
@@ -155,7 +155,9 @@ def _compose(
             selected += [] if wrong else [item.text]
         composed, more = _attempt(composed_from, selected, directories)
         problems += more
-        if composed is not None:
+        if composed is None:
+            problems += _besides(composed_from, selected, choices, values, options.get(overrides.MANY, []))
+        else:
             composed, more = _apply(composed_from, composed, selected, values, options.get(overrides.MANY, []))
             problems += more
     said = dict.fromkeys(" ".join(str(item.message).split()) for item in caught if item.category is UserWarning)
@@ -185,6 +187,31 @@ def _attempt(
         return None, [_plain(error)]
     except (yaml.YAMLError, OSError, ValueError) as error:  # Hydra lets what is wrong in a file through as it came
         return None, _broken_files(directories) or [f"the configuration cannot be read: {error}"]
+
+
+def _besides(
+    composed_from: Callable[[Sequence[str]], DictConfig],
+    selected: Sequence[str],
+    choices: Sequence[overrides.Request],
+    values: Sequence[overrides.Request],
+    variants: Sequence[str],
+) -> list[str]:
+    """What is wrong with values, where files that were selected cannot be read: told without those files.
+
+    Values of a section that was to come from such a file are left out, and all where there is nothing sound left.
+    """
+
+    def composes(given: Sequence[str]) -> bool:
+        return _attempt(composed_from, given, ())[0] is not None
+
+    sound = [text for text in selected if composes([text])]
+    lost = {item.key.partition("/")[0] for item in choices if item.text not in sound}
+    if not composes(sound):
+        return []
+    others = [item for item in values if re.split(r"[./@]", item.key, maxsplit=1)[0] not in lost]
+    composed, problems = _apply(composed_from, composed_from(sound), sound, others, variants)
+    hide_secrets(composed)
+    return problems + _typed(composed)[2]
 
 
 def _apply(
@@ -274,6 +301,13 @@ def _come_home(composed: DictConfig) -> None:
 
 
 def _validate(composed: DictConfig) -> tuple[StudyConfig | None, list[str]]:
+    config, values, problems = _typed(composed)
+    sections = _sections(config) if config is not None else _sound_sections(values)
+    return config, problems + checks.problems(sections)
+
+
+def _typed(composed: DictConfig) -> tuple[StudyConfig | None, Any, list[str]]:
+    """The configuration where every value is of its type, the plain values, and what is wrong with them."""
     problems: list[str] = []
     unresolved: set[str] = set()
     values = _resolved(composed, (), problems, unresolved)
@@ -284,9 +318,7 @@ def _validate(composed: DictConfig) -> tuple[StudyConfig | None, list[str]]:
         config = TypeAdapter(StudyConfig).validate_python(values)
     except ValidationError as error:
         problems += [text for text in schema.problems(error) if text.partition(": ")[0] not in unresolved]
-    sections = _sections(config) if config is not None else _sound_sections(values)
-    problems += checks.problems(sections)
-    return config, problems
+    return config, values, problems
 
 
 def _sections(config: StudyConfig) -> dict[str, Any]:

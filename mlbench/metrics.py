@@ -379,7 +379,9 @@ SYSTEM: tuple[MetricInfo, ...] = (
     ),
     MetricInfo("system/cpu_frequency_megahertz", "MHz", "none", "Clock of the worker's CPUs."),
     MetricInfo("system/cpu_thermal_throttles_per_second", "1/s", "lower", "Slow-downs of CPUs because of heat."),
-    MetricInfo("system/cpu_power_above_idle_watts", "W", "lower", "Energy of the processors (RAPL) above idle, by time."),
+    MetricInfo(
+        "system/cpu_power_above_idle_watts", "W", "lower", "Energy of the processors (RAPL) above idle, by time."
+    ),
     MetricInfo(
         "system/cpu_power_modelled_watts", "W", "lower", "Energy by `probes.energy_model`, by time: not measured."
     ),
@@ -389,9 +391,7 @@ SYSTEM: tuple[MetricInfo, ...] = (
     MetricInfo("system/gpu_temperature_celsius", "°C", "lower", "GPU temperature."),
     MetricInfo("system/gpu_clock_megahertz", "MHz", "none", "Clock of the GPU's multiprocessors."),
     MetricInfo("system/gpu_memory_clock_megahertz", "MHz", "none", "Clock of the GPU's memory."),
-    MetricInfo(
-        "system/gpu_throttled_percentage", "%", "lower", "Turns at whose end the GPU ran slower than it could."
-    ),
+    MetricInfo("system/gpu_throttled_percentage", "%", "lower", "Turns at whose end the GPU ran slower than it could."),
     MetricInfo("system/gpu_power_above_idle_watts", "W", "lower", "Energy of the GPU's counter above idle, by time."),
 )
 """Over time, for the System metrics tab: the step is the number of the point, the timestamp is that of the turns."""

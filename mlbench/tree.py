@@ -30,6 +30,14 @@ def directories(config_dirs: Iterable[str | os.PathLike[str]] = ()) -> tuple[Pat
     Raises:
         InputError: One of the user's directories does not exist; all such are named.
     """
+    found, problems = look(config_dirs)
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def look(config_dirs: Iterable[str | os.PathLike[str]] = ()) -> tuple[tuple[Path, ...], list[str]]:
+    """As :func:`directories`: those that are there, and a sentence for each one that is not."""
     wanted = [("--config-dir", os.fspath(item)) for item in config_dirs]
     wanted += [(PATH_VARIABLE, item) for item in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if item]
     problems = []
@@ -41,6 +49,4 @@ def directories(config_dirs: Iterable[str | os.PathLike[str]] = ()) -> tuple[Pat
             problems.append(f"configuration directory '{name}' ({origin}) {what}")
         elif path not in found:
             found.append(path)
-    if problems:
-        raise InputError(problems)
-    return (*found, packaged())
+    return (*found, packaged()), problems

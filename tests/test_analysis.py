@@ -180,7 +180,9 @@ def test_throughput_is_held_against_the_cpu_time_at_its_own_batch_size() -> None
         replace(turn, cpu_ns=int(1.6 * turn.cpu_ns)) if (turn.arm, turn.batch_size) == ("twice", 8) else turn
         for turn in measurement.turns
     )
-    calls = {metric: v.call for metric, v in results(replace(measurement, turns=turns), protocol)["twice"].verdicts.items()}
+    calls = {
+        metric: v.call for metric, v in results(replace(measurement, turns=turns), protocol)["twice"].verdicts.items()
+    }
     assert (calls["latency/p50_ms"], calls["throughput/samples_per_s"]) == ("faster", "inconclusive")
 
 

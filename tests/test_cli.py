@@ -18,7 +18,20 @@ from mlbench.errors import BuildError, ExitCode, InputError
 from mlbench.tracking import PromotionRefusedError
 from mlbench.variants.store import Store
 
-COMMANDS = ("run", "gate", "selfcheck", "list", "show", "compare", "promote", "rollback", "report", "cache", "ui")
+COMMANDS = (
+    "run",
+    "gate",
+    "selfcheck",
+    "list",
+    "show",
+    "compare",
+    "promote",
+    "rollback",
+    "report",
+    "sync",
+    "cache",
+    "ui",
+)
 
 
 def mlbench(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -172,8 +185,11 @@ def test_help_names_every_command_and_exit_code(capsys: pytest.CaptureFixture[st
 
 
 def test_every_command_prints_json_where_it_prints_a_result() -> None:
-    for command in ("run", "list", "show", "compare a b", "promote a", "rollback a", "cache list", "selfcheck"):
-        assert parse([*command.split(), "--json"]).json is True
+    words = {"compare": "compare a b", "promote": "promote a", "rollback": "rollback a"}
+    commands_ = [*(words.get(command, command) for command in COMMANDS), "cache list", "cache prune"]
+    for command in commands_:
+        if command not in ("cache", "ui"):  # which serves pages, and has no result
+            assert parse([*command.split(), "--json"]).json is True
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -243,7 +259,9 @@ def test_wrong_input_leaves_nothing_behind(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "mlbench: configuration directory 'nowhere' (--config-dir) does not exist\n"
+    missing, *others = done.stderr.splitlines()
+    assert missing == "mlbench: configuration directory 'nowhere' (--config-dir) does not exist"
+    assert [sum(word in line for line in others) for word in ("protocol.trials", "'digit'")] == [1, 1]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -392,7 +410,10 @@ def test_cache_prune(kept: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith(f"{kept.root}: 1 artifact removed, ")
     assert cli.main(["cache", "prune", "--older-than", "9999d", *where]) == 0
     assert capsys.readouterr().out == f"{kept.root}: 0 artifacts removed, 0.00 MiB\n"
-    assert cli.main(["cache", "prune", "--all", *where]) == 0
+    (left,) = kept.entries()
+    capsys.readouterr()
+    assert cli.main(["cache", "prune", "--all", "--json", *where]) == 0
+    assert [entry["digest"] for entry in json.loads(capsys.readouterr().out)] == [left.digest]
     assert kept.entries() == []
 
 

@@ -257,6 +257,30 @@ def test_every_broken_file_is_named(write: Write) -> None:
     ]
 
 
+def test_a_broken_file_hides_no_wrong_override(write: Write) -> None:
+    folder = write(workload__mine="a: [")
+    given = ("workload=mine", "protocol.trials=abc", "protocol.nothing=1", "policy=surely_not", "workload.own=1")
+    said = "\n".join(problems(*given, config_dirs=(folder,)))
+    for words in ("mine.yaml, line", "unknown policy 'surely_not'", "protocol.trials", "protocol.nothing"):
+        assert said.count(words) == 1, said
+    assert "workload.own" not in said  # whether there is such a key is in the file
+
+
+def test_where_nothing_can_be_composed_the_broken_file_is_told_alone(write: Write) -> None:
+    folder = write(config="a: [")
+    (sentence,) = problems("protocol.trials=abc", config_dirs=(folder,))
+    assert "config.yaml, line" in sentence
+
+
+def test_a_directory_that_is_missing_hides_no_wrong_override(tmp_path: Path) -> None:
+    missing, *others = problems("protocol.trials=abc", "workload=digit", "a b", config_dirs=(tmp_path / "nowhere",))
+    assert "does not exist" in missing
+    for words in ("protocol.trials", "unknown workload 'digit'", "a b"):
+        assert sum(words in sentence for sentence in others) == 1, others
+    with pytest.raises(InputError, match="does not exist"):
+        compose([], [tmp_path / "nowhere"])
+
+
 def test_a_file_that_cannot_be_read(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(workload__mine="name: mine\n")
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from mlbench import config, registry, schema, tree
+from mlbench import config, records, registry, schema, tree
 from mlbench.runtimes import onnx_runtime, openvino_runtime, torch_runtime
 from mlbench.tracking.logged_model import LoggedOptions
 from mlbench.workloads.huggingface_model import HuggingFaceOptions
@@ -123,10 +123,14 @@ def test_names_of_the_tree_are_the_names_inside() -> None:
         assert list(yaml.safe_load(path.read_text(encoding="utf-8"))) == [path.stem]
 
 
-@pytest.mark.parametrize("record", RECORDS)
-def test_records_are_frozen_slotted_and_refuse_unknown_keys(record: Any) -> None:
+@pytest.mark.parametrize("record", [*RECORDS, *(item for item in vars(records).values() if is_dataclass(item))])
+def test_records_are_frozen_and_slotted(record: Any) -> None:
     assert record.__dataclass_params__.frozen
     assert "__slots__" in vars(record)
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_records_refuse_unknown_keys(record: Any) -> None:
     required = {item.name: None for item in fields(record)}
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(record).validate_python(required | {"surely_not_a_key": 1})

@@ -50,9 +50,7 @@ class Said(list[str]):
         self.append(text)
 
 
-def end(
-    root: Path, runs: Any, error: BaseException | None, *, trials: int = 0, resumed: Journal | None = None
-) -> Said:
+def end(root: Path, runs: Any, error: BaseException | None, *, trials: int = 0, resumed: Journal | None = None) -> Said:
     said: Any = Said()
     expected = nullcontext() if error is None else pytest.raises(type(error))
     with expected, journaled(runs, root, BEGUN, said, resumed) as journal:

@@ -229,6 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     _study(report, nargs="?", default="latest")
     report.add_argument("--output", metavar="DIR", default="report", help="where to write (default: %(default)s)")
     _tracking(report)
+    _json(report, "print the paths of the pages as a JSON object")
 
     _sync(command("sync", "deliver studies that MLflow did not take when they were over", epilog=_SYNC))
     _cache(commands.add_parser("cache", help="what was built and kept: list it, make room", allow_abbrev=False))
@@ -295,6 +296,7 @@ def _cache(parser: argparse.ArgumentParser) -> None:
     _json(listing, "print a JSON array")
     prune = actions.add_parser("prune", help="remove what is kept", allow_abbrev=False)
     prune.set_defaults(run=_lazy("do_cache_prune"))
+    _json(prune, "print what was removed as a JSON array")
     which = prune.add_argument_group("what to remove (at least one)")
     which.add_argument("--all", action="store_true", help="everything")
     which.add_argument("--older-than", type=duration, metavar="TIME", help="what was not used for so long: 12h, 30d")

@@ -198,8 +198,11 @@ def do_report(chosen: argparse.Namespace) -> int:
             (folder / name).write_text(page, encoding="utf-8")
     except OSError as error:
         raise InputError(f"--output {chosen.output}: cannot be written: {error.strerror}") from error
-    for name in pages:
-        _print(str(folder / name))
+    written = {name: str(folder / name) for name in pages}
+    if chosen.json:
+        _print_json({"study": loaded.run_id, "pages": written})
+    else:
+        _print("\n".join(written.values()))
     return ExitCode.DONE
 
 
@@ -229,7 +232,10 @@ def do_cache_prune(chosen: argparse.Namespace) -> int:
         raise InputError("cache prune removes nothing unless told what: --all, --older-than 30d or --max-size 2GB")
     store = Store(chosen.cache_dir)
     removed = store.prune(older_than_s=chosen.older_than, max_bytes=chosen.max_size, everything=chosen.all)
-    _print(_total(store.root, removed, "removed"))
+    if chosen.json:
+        _print_json([asdict(entry) for entry in removed])
+    else:
+        _print(_total(store.root, removed, "removed"))
     return ExitCode.DONE
 
 

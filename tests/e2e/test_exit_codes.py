@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from desk import MISREAD, SHORT, Desk
+from mlflow.entities import ViewType
 
 from mlbench.tracking import load_measurement, load_study
 
@@ -70,6 +71,7 @@ def test_wrong_input_that_shows_late_leaves_no_run(tmp_path: Path, overrides: tu
     if (tmp_path / "mlflow.db").exists():
         tracker = desk.tracker()
         assert tracker.client.search_runs([tracker.experiment_id]) == []
+        assert tracker.client.search_runs([tracker.experiment_id], run_view_type=ViewType.DELETED_ONLY)
         assert list((tmp_path / "cache" / "studies").iterdir()) == []
     else:
         assert words == "there is no MLflow store"

@@ -118,6 +118,16 @@ def test_energy_is_measured_or_absent_with_a_reason(study: Study) -> None:
             assert ("energy/joules_per_sample" in arm.metrics) != ("energy/joules_per_sample" in arm.absent)
 
 
+def test_every_figure_of_a_gpu_that_is_not_there_is_absent_with_a_reason(desk: Desk, study: Study) -> None:
+    if any(arm.metrics.keys() & {"gpu/utilization_pct", "gpu/power_w"} for arm in study.arms):
+        pytest.skip("this machine has a GPU")
+    wanted = {metric.name for metric in METRICS if metric.name.startswith("gpu/")}
+    for name, run_id in load_study(desk.tracker(), "whole").arms.items():
+        if study.arm(name).status == "ok":
+            absent = json.loads(desk.tracker().client.get_run(run_id).data.tags["mlbench.absent"])
+            assert wanted <= {key for key, reason in absent.items() if reason}, name
+
+
 def test_workers_were_alone_and_light(desk: Desk, study: Study) -> None:
     tracker = desk.tracker()
     measurement = load_measurement(tracker, load_study(tracker, "whole"))

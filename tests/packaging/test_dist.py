@@ -163,6 +163,14 @@ def test_installed_wheel_lists_from_its_own_configuration(installed: Path, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_installed_wheel_composes_and_plans_a_study(installed: Path, tmp_path: Path) -> None:
+    arguments = ("run", "--dry-run", "--json", "protocol=quick", "variants=[onnx_fp32]")
+    planned = run(sys.executable, "-m", "mlbench", *arguments, cwd=tmp_path, PYTHONPATH=str(installed))
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads(planned.stdout)["plan"]["arms"] == ["baseline", "onnx_fp32"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_installed_command_shows_its_help(installed: Path, tmp_path: Path) -> None:
     where = run(
         sys.executable, "-c", "import mlbench; print(mlbench.__file__)", cwd=tmp_path, PYTHONPATH=str(installed)

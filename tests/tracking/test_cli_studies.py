@@ -184,6 +184,9 @@ def test_report_writes_the_pages(published, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines() == [str(page.relative_to(tmp_path)) for page in pages]
     for page in pages:
         assert "Ship fast" in page.read_text(encoding="utf-8")
+    assert cli.main(["report", "--json"]) == 0
+    written = {name: f"report/{name}" for name in ("report.html", "report.md")}
+    assert json.loads(capsys.readouterr().out) == {"study": published[1], "pages": written}
 
 
 def test_report_refuses_what_it_cannot_write(published, tmp_path, capsys):

@@ -13,14 +13,19 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy import create_engine
 
-from mlbench.config import TrackingConfig
+from mlbench.config import DataConfig, ModelConfig, TrackingConfig, WorkloadConfig
 from mlbench.errors import ExitCode, InputError
 from mlbench.tracking import client, connect
-from mlbench.tracking.client import locate
+from mlbench.tracking.client import locate, look_into
 
 
 def config(uri=None, experiment="mlbench"):
     return TrackingConfig(uri=uri, experiment=experiment)
+
+
+def workload(model=None, data="digits"):
+    source = ModelConfig("torch_factory") if model is None else ModelConfig("mlflow", path=model)
+    return WorkloadConfig("w", source, DataConfig(data))
 
 
 class TestLocate:
@@ -109,6 +114,25 @@ class TestReading:
     def test_no_store(self, tmp_path):
         with pytest.raises(InputError, match="there is no MLflow store"):
             connect(config(f"sqlite:///{tmp_path}/none.db"), create=False)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("model", "data"), [("models:/none@x", "digits"), ("runs:/1/m", "digits"), (None, "mlflow")]
+    )
+    def test_a_workload_out_of_a_store_that_is_not_there(self, tmp_path, model, data):
+        with pytest.raises(InputError, match="there is no MLflow store"):
+            look_into(config(f"sqlite:///{tmp_path}/none.db"), workload(model, data))
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_workload_out_of_a_store_without_the_experiment(self, store):
+        look_into(config(store, "mine"), workload("models:/m@champion"))
+        assert mlflow.get_tracking_uri() == store
+        assert MlflowClient(store).get_experiment_by_name("mine") is None
+
+    def test_a_model_that_is_in_no_store_needs_none(self, tmp_path, monkeypatch):
+        look_into(config(f"sqlite:///{tmp_path}/none.db"), workload("file:/models/m"))
+        monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://registry")
+        look_into(config(f"sqlite:///{tmp_path}/none.db"), workload("models:/m@champion"))
         assert list(tmp_path.iterdir()) == []
 
     def test_an_experiment_that_is_there(self, tracker, store):

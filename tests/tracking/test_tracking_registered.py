@@ -12,7 +12,7 @@ from tiny_study import EXAMPLE, INPUTS, arms_of, make_study
 
 from mlbench.config import RegistryConfig
 from mlbench.errors import InputError
-from mlbench.incumbent import absence, incumbent
+from mlbench.incumbent import absence, fit_incumbent, incumbent
 from mlbench.records import Collation
 from mlbench.runtimes.loading import open_session
 from mlbench.tracking import Champion, OpenStudy, fetch, find_champion, find_registered, forms, models, promote
@@ -132,6 +132,8 @@ def test_a_champion_of_another_workload_cannot_take_part(begun):
     other = Given(study, inputs=(replace(INPUTS[0], name="words"),))
     with pytest.raises(InputError, match=r"version 1 .* cannot take part: it takes .*, and the workload gives words"):
         incumbent(other, runs, other, store, print)
+    with pytest.raises(InputError, match="cannot take part"):  # before anything is built
+        fit_incumbent(other, runs, other)
 
 
 def test_code_that_is_not_the_workloads_own_is_not_run(begun, artifacts, monkeypatch):

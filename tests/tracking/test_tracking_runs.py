@@ -71,8 +71,8 @@ class TestOpen:
             inner(*args, **options)
             raise KeyboardInterrupt
 
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(type(runs.tracker.client), "create_run", create_run)
+        monkeypatch.setattr(type(runs.tracker.client), "create_run", create_run)
+        with pytest.raises(KeyboardInterrupt):
             runs.open_arm("fast", "variant")
         assert runs.arms == {}
         runs.kill()
