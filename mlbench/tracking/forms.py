@@ -35,6 +35,7 @@ from mlbench.masking import redacted
 from mlbench.records import Artifact, RuntimeSettings, TensorSpec, to_dict
 from mlbench.runtimes.kept import settings_kept
 from mlbench.runtimes.loading import open_session
+from mlbench.runtimes.onnx_runtime import OPTIONS as ONNX_OPTIONS
 from mlbench.runtimes.options import read_options
 from mlbench.runtimes.torch_runtime import OPTIONS as TORCH_OPTIONS
 from mlbench.tracking.import_path import SERVED, by_own_name, import_path_kept
@@ -87,7 +88,9 @@ def forms(artifact: Artifact, settings: RuntimeSettings) -> tuple[Form, ...]:
 def _fits(lean: Form, artifact: Artifact, settings: RuntimeSettings) -> bool:
     """Whether a lean form can say all that the settings say."""
     if lean.name == "onnx":
-        return settings.options.get("graph_level") != "disable"  # its level is 0, which mlflow.onnx takes for unset
+        asked = read_options(ONNX_OPTIONS, settings.options)
+        disabled = asked["graph_level"] == "disable"  # its level is 0, which mlflow.onnx takes for unset
+        return not disabled and all(asked[name] == ONNX_OPTIONS[name].default for name in ("io_binding", "memory_arena"))
     if lean.name == "sklearn":
         return True
     plain = settings.inter_threads == 1 and read_options(TORCH_OPTIONS, settings.options) == _TORCH_DEFAULTS

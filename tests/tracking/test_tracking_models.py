@@ -1,8 +1,8 @@
 import copy
 import json
 import os
-import shutil
 import pickle
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -266,6 +266,8 @@ class TestForms:
             ("script", {"options": {"matmul_precision": "high"}}),
             ("script", {"inter_threads": 2}),
             ("onnx", {"options": {"graph_level": "disable"}}),
+            ("onnx", {"options": {"io_binding": True}}),
+            ("onnx", {"options": {"memory_arena": False}}),
         ],
     )
     def test_what_a_lean_form_cannot_say_is_served_by_mlbench(self, artifacts, kind, settings):
