@@ -279,12 +279,15 @@ def _policy(
     protocol: ProtocolConfig | None,
     probes: ProbesConfig | None,
 ) -> list[str]:
+    from mlbench.metrics import AGREEMENT
     from mlbench.policy import foreign, unanswerable, unknown_metrics, unmeasurable
 
     found = unknown_metrics(config) or unanswerable(config)
     if workload is not None and not _part("task", workload.task, "workload.task"):
         task = registry.load("task", workload.task)
-        found += foreign(config, workload.task, [row.name for row in task.metrics])
+        # a task of somebody else's may not say what it gives of agreement; then nothing of it is refused
+        agreement = getattr(task, "agreement", [row.name for row in AGREEMENT])
+        found += foreign(config, workload.task, [row.name for row in task.metrics], agreement)
     found += unmeasurable(config, protocol, probes)
     for index, goal in enumerate(config.constraints):
         key = f"policy.constraints[{index}]"

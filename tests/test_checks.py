@@ -232,6 +232,27 @@ def test_a_policy_on_what_the_task_does_not_give(config: StudyConfig) -> None:
     assert found(policy=policy, workload=config.workload) == []
 
 
+def test_a_policy_on_agreement_that_the_task_does_not_give(config: StudyConfig) -> None:
+    workload = replace(config.workload, task="regression")
+    policy = PolicyConfig("p", (ConstraintConfig("agreement/flip_rate", against="absolute", max=0.01),))
+    assert found(policy=policy, workload=workload) == [
+        (
+            "policy.constraints[0]: the task 'regression' gives no agreement/flip_rate; it gives "
+            "agreement/mean_abs_diff, agreement/max_abs_diff (a packaged policy for each task: mlbench list policies)"
+        )
+    ]
+    assert found(policy=policy, workload=config.workload) == []
+
+
+def test_a_task_that_does_not_say_what_agreement_it_gives_is_believed(
+    config: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("mlbench.quality.regression.Regression.agreement")
+    workload = replace(config.workload, task="regression")
+    policy = PolicyConfig("p", (ConstraintConfig("agreement/flip_rate", against="absolute", max=0.01),))
+    assert found(policy=policy, workload=workload) == []
+
+
 @pytest.mark.parametrize(
     ("task", "policy"), [("regression", "keep_r2"), ("embedding", "keep_probe_accuracy"), ("multilabel", "keep_f1")]
 )

@@ -71,7 +71,8 @@ def across_figure(request: Request, tracker: Tracker) -> Answer:
 
 def colours_of(studies: Mapping[str, Study]) -> dict[str, str]:
     """One colour for every name of an arm, the same in the figure and in the table."""
-    return arm_colours(text.plain(arm.name) for study in studies.values() for arm in study.arms)
+    names = [text.plain(arm.name) for study in studies.values() for arm in study.arms]
+    return arm_colours(names, baselines=[text.plain(study.baseline.name) for study in studies.values()])
 
 
 def studies_of(request: Request, tracker: Tracker) -> dict[str, Study]:

@@ -12,6 +12,7 @@ from mlbench.metrics import NAMES, PERCENTILES, info
 from mlbench.probes.started import ENERGY
 
 _DIRECTION = {"minimize": "lower", "maximize": "higher"}
+_AGREEMENT = "agreement/"
 _P95 = ("latency/p95_ms", "vs_baseline/speedup_p95")
 
 
@@ -29,19 +30,23 @@ def unknown_metrics(policy: PolicyConfig, known: Sequence[str] = NAMES) -> list[
     ]
 
 
-def foreign(policy: PolicyConfig, task: str, metrics: Sequence[str]) -> list[str]:
-    """One sentence per goal on a quality metric that the workload's task does not give.
+def foreign(policy: PolicyConfig, task: str, metrics: Sequence[str], agreement: Sequence[str]) -> list[str]:
+    """One sentence per goal on quality or agreement that the workload's task does not give.
 
     Args:
         policy: The user's goals.
         task: Name of the task.
         metrics: What it gives, without prefix.
+        agreement: What it gives of the agreement with the baseline, without prefix.
     """
-    own = [f"quality/{name}" for name in metrics] + [f"vs_baseline/{name}_delta" for name in metrics]
-    others = {name for name in NAMES if name.startswith("quality/") or name.endswith("_delta")} - set(own)
+    quality = [f"quality/{name}" for name in metrics]
+    alike = [f"{_AGREEMENT}{name}" for name in agreement]
+    own = {*quality, *alike, *(f"vs_baseline/{name}_delta" for name in metrics)}
+    others = {name for name in NAMES if name.startswith(("quality/", _AGREEMENT)) or name.endswith("_delta")} - own
     return [
-        f"{key}: the task '{task}' gives no {name}; it gives {', '.join(own[: len(metrics)])} (a packaged policy for "
-        "each task: mlbench list policies)"
+        f"{key}: the task '{task}' gives no {name}; it gives "
+        f"{', '.join(alike if name.startswith(_AGREEMENT) else quality)} (a packaged policy for each task: "
+        "mlbench list policies)"
         for key, name in _named(policy)
         if name in others
     ]

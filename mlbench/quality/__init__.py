@@ -19,11 +19,13 @@ class Task(Protocol):
         name: Short name in ``workload.task``.
         labels: What the labels are.
         metrics: The metrics that :meth:`evaluate` gives, without prefix.
+        agreement: Names of what it gives of the agreement with the baseline, without prefix.
     """
 
     name: str
     labels: LabelKind
     metrics: tuple[MetricInfo, ...]
+    agreement: tuple[str, ...]
 
     def decide(self, outputs: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
         """Predictions from the model's outputs, shape (items, ...) in, of the shape of the labels out."""

@@ -20,6 +20,9 @@ BoolArray = npt.NDArray[np.bool_]
 Averages = Callable[[FloatArray], FloatArray]
 """Weights (resamples, items) in, metrics (resamples, metrics) out."""
 
+CHANGES = ("flip_rate", "became_wrong", "became_right")
+"""Names of what agreement says where a prediction is right or wrong."""
+
 _PERCENTILE = "percentile bootstrap over items"
 _FLOORED = "stratified percentile bootstrap over items, at least as wide as accuracy's score interval"
 _ECE_BINS = 15

@@ -10,6 +10,7 @@ import numpy as np
 from mlbench.errors import MlbenchError
 from mlbench.metrics import BINARY, MetricInfo
 from mlbench.quality._figures import (
+    CHANGES,
     BoolArray,
     FloatArray,
     IntArray,
@@ -86,6 +87,7 @@ class Binary:
     name = "binary"
     labels: LabelKind = "class"
     metrics: tuple[MetricInfo, ...] = BINARY
+    agreement: tuple[str, ...] = (*CHANGES, "max_abs_diff", "cosine")
 
     def decide(self, outputs: FloatArray) -> IntArray:
         """1 for the positive class: the larger of two outputs, or one output above 0 (0.5 if all are probabilities).

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mlbench.errors import MlbenchError
 from mlbench.metrics import CLASSIFICATION, MetricInfo
 from mlbench.quality._figures import (
+    CHANGES,
     BoolArray,
     FloatArray,
     IntArray,
@@ -76,6 +77,7 @@ class Classification:
     name = "classification"
     labels: LabelKind = "class"
     metrics: tuple[MetricInfo, ...] = CLASSIFICATION
+    agreement: tuple[str, ...] = (*CHANGES, "max_abs_diff", "cosine")
 
     def decide(self, outputs: FloatArray) -> IntArray:
         """The class with the largest output, the first one of equals: shape (items, classes) in, (items,) out.

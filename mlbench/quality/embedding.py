@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mlbench.errors import MlbenchError
 from mlbench.metrics import EMBEDDING, MetricInfo
 from mlbench.quality._figures import (
+    CHANGES,
     FloatArray,
     IntArray,
     class_flips,
@@ -51,6 +52,7 @@ class Embedding:
     name = "embedding"
     labels: LabelKind = "class"
     metrics: tuple[MetricInfo, ...] = EMBEDDING
+    agreement: tuple[str, ...] = (*CHANGES, "neighbour_overlap", "max_abs_diff", "cosine")
 
     def __init__(self, probe: Any = None) -> None:
         self._probe = probe

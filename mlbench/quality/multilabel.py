@@ -10,6 +10,7 @@ import numpy as np
 from mlbench.errors import MlbenchError
 from mlbench.metrics import MULTILABEL, MetricInfo
 from mlbench.quality._figures import (
+    CHANGES,
     BoolArray,
     FloatArray,
     IntArray,
@@ -70,6 +71,7 @@ class Multilabel:
     name = "multilabel"
     labels: LabelKind = "multi_hot"
     metrics: tuple[MetricInfo, ...] = MULTILABEL
+    agreement: tuple[str, ...] = (*CHANGES, "max_abs_diff", "cosine")
 
     def decide(self, outputs: FloatArray) -> IntArray:
         """Zeros and ones, (items, classes): 1 where the output is above 0, or above 0.5 if all are probabilities.

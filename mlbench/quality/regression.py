@@ -48,6 +48,7 @@ class Regression:
     name = "regression"
     labels: LabelKind = "number"
     metrics: tuple[MetricInfo, ...] = REGRESSION
+    agreement: tuple[str, ...] = ("mean_abs_diff", "max_abs_diff")
 
     def decide(self, outputs: FloatArray) -> FloatArray:
         """The number predicted for each item: (items,) or (items, 1) in, (items,) out.

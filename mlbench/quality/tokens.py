@@ -10,6 +10,7 @@ import numpy as np
 from mlbench.errors import MlbenchError
 from mlbench.metrics import TOKENS, MetricInfo
 from mlbench.quality._figures import (
+    CHANGES,
     BoolArray,
     FloatArray,
     IntArray,
@@ -82,6 +83,7 @@ class TokenClassification:
     name = "token_classification"
     labels: LabelKind = "token"
     metrics: tuple[MetricInfo, ...] = TOKENS
+    agreement: tuple[str, ...] = (*CHANGES, "max_abs_diff", "cosine")
 
     def decide(self, outputs: FloatArray) -> IntArray:
         """The class with the largest output for each token: (items, tokens, classes) in, (items, tokens) out.

@@ -8,8 +8,14 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def torch_settings_kept() -> Iterator[None]:
-    """Sessions set torch's threads and precision for the process; in a notebook that is the user's own process."""
+def settings_kept() -> Iterator[None]:
+    """Sessions set threads and precision for the process; in a notebook that is the user's own process."""
+    with _pools_kept(), _torch_kept():
+        yield
+
+
+@contextmanager
+def _torch_kept() -> Iterator[None]:
     if "torch" not in sys.modules:
         yield
         return
@@ -21,3 +27,15 @@ def torch_settings_kept() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
+
+
+@contextmanager
+def _pools_kept() -> Iterator[None]:
+    """The threads of OpenMP and BLAS, for the libraries that are here already."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:  # it comes with scikit-learn, whose sessions are what sets them
+        yield
+        return
+    with threadpool_limits(limits=None):  # changes nothing, and puts back what it found
+        yield

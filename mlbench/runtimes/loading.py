@@ -13,6 +13,7 @@ from mlbench.errors import InputError, WorkerError
 from mlbench.records import Artifact, RuntimeSettings, Scalar
 from mlbench.registry import entries, load
 from mlbench.runtimes import Batch, Device, Runtime, Session
+from mlbench.runtimes.kept import settings_kept
 
 AUTO = "auto"
 
@@ -102,12 +103,13 @@ def answers(
     Raises:
         WorkerError: The artifact or the settings cannot be served; the message says why.
     """
-    session = open_session(artifact, settings)
     rows = len(next(iter(inputs.values())))
     parts = []
-    for start in range(0, rows, batch_size):
-        batch = {name: array[start : start + batch_size] for name, array in inputs.items()}
-        parts.append(np.asarray(session.outputs(session.run(session.prepare(batch)))[0], dtype=np.float64))
+    with settings_kept():
+        session = open_session(artifact, settings)
+        for start in range(0, rows, batch_size):
+            batch = {name: array[start : start + batch_size] for name, array in inputs.items()}
+            parts.append(np.asarray(session.outputs(session.run(session.prepare(batch)))[0], dtype=np.float64))
     return np.concatenate(parts)
 
 

@@ -20,6 +20,7 @@ from mlbench.errors import WorkerError
 from mlbench.records import Artifact, RuntimeSettings, Scalar
 from mlbench.runtimes import Batch
 from mlbench.runtimes.options import Option, option_problems
+from mlbench.runtimes.sklearn_runtime import with_jobs
 
 FORMAT = "pyfunc"
 ENTRY = "MLmodel"
@@ -39,8 +40,9 @@ def _pyfunc() -> Any:
 class PyfuncRuntime:
     """Serves ``pyfunc`` artifacts: directories of MLflow models with the flavour ``python_function``.
 
-    Loading one runs the code in it. ``threads`` fixes the pools of OpenMP, BLAS and torch; what a model sets by itself
-    (``n_jobs``) stays as it was logged.
+    Loading one runs the code in it. ``threads`` fixes the pools of OpenMP, BLAS and torch, and what models that mlbench
+    has logged have of their own; what another model sets by itself (``n_jobs``, the session of ``mlflow.onnx``) stays
+    as it was logged.
     """
 
     name = "pyfunc"
@@ -77,13 +79,33 @@ class PyfuncRuntime:
         if found:
             raise WorkerError("; ".join(found))
         try:
-            model = _pyfunc().load_model(artifact.path, suppress_warnings=True)
+            model = _loaded(artifact.path, settings.threads)
         except Exception as error:  # the model's own code raises what it likes
             reason = next(iter(str(error).strip().splitlines()), "")
             raise WorkerError(f"pyfunc cannot load the model: {type(error).__name__}: {reason}") from error
         if "torch" in sys.modules:  # the model's own flavour has imported it
             sys.modules["torch"].set_num_threads(settings.threads)
         return PyfuncSession(model, artifact, settings)
+
+
+def _loaded(path: str, threads: int) -> Any:
+    """The model, with this number of threads where it keeps one that can be set."""
+    pyfunc = _pyfunc()
+    logged = pyfunc.Model.load(path).flavors.get("python_function", {}).get("config") or {}
+    config: dict[str, Any] = {"threads": threads} if "threads" in logged else {}
+    if "threads" in logged.get("settings", {}):  # what mlbench's own runtimes serve
+        config["settings"] = {**logged["settings"], "threads": threads}
+    model = pyfunc.load_model(path, suppress_warnings=True, model_config=config or None)
+    estimator = getattr(_wrapped(model), "sklearn_model", None)
+    if estimator is not None and hasattr(estimator, "served_threads"):  # mlbench has logged it
+        estimator.served_threads = threads
+        with_jobs(estimator, threads)
+    return model
+
+
+def _wrapped(model: Any) -> Any:
+    """What the flavour has made; MLflow says nothing of it in public."""
+    return getattr(model, "_model_impl", None)
 
 
 class PyfuncSession:
@@ -118,12 +140,17 @@ class PyfuncSession:
         flavors = self._model.metadata.flavors
         wrapper = flavors["python_function"]
         torch = sys.modules.get("torch")
+        session = getattr(_wrapped(self._model), "rt", None)  # that of mlflow.onnx
+        if session is not None:
+            threads = session.get_session_options().intra_op_num_threads  # 0 is as many as there are cores
+        else:
+            threads = self._settings.threads if torch is None else torch.get_num_threads()
         return {
             "runtime": "pyfunc",
             "version": mlflow.__version__,
             "format": self._artifact.format,
             "device": "cpu",
-            "threads": self._settings.threads if torch is None else torch.get_num_threads(),
+            "threads": threads,
             "precision": str(self._artifact.meta.get("precision", "unknown")),
             "flavor": flavor_of(flavors),
             "method": str(wrapper.get("predict_fn", "predict")),

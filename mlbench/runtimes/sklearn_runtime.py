@@ -59,6 +59,13 @@ def load_estimator(artifact: Artifact) -> Any:
         raise WorkerError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
+def with_jobs(estimator: Any, threads: int) -> bool:
+    """Put the number of threads into every ``n_jobs`` of the estimator and its parts; whether it has any."""
+    jobs = [name for name in estimator.get_params() if name == "n_jobs" or name.endswith("__n_jobs")]
+    estimator.set_params(**dict.fromkeys(jobs, threads))
+    return bool(jobs)
+
+
 class SklearnRuntime:
     """Serves ``sklearn`` artifacts; ``threads`` is put into the estimator's own ``n_jobs`` and its libraries' pools."""
 
@@ -93,9 +100,7 @@ class SklearnRuntime:
         if found:
             raise WorkerError("; ".join(found))
         estimator = load_estimator(artifact)
-        jobs = [name for name in estimator.get_params() if name == "n_jobs" or name.endswith("__n_jobs")]
-        estimator.set_params(**dict.fromkeys(jobs, settings.threads))
-        return SklearnSession(estimator, artifact, settings, with_jobs=bool(jobs))
+        return SklearnSession(estimator, artifact, settings, with_jobs=with_jobs(estimator, settings.threads))
 
 
 class SklearnSession:

@@ -21,6 +21,7 @@ TORCHAO = "torchao"
 PROGRAM_SUFFIX = ".pt2"
 _CACHE = "TORCHINDUCTOR_CACHE_DIR"
 # inductor's counters of layers whose frozen weights were packed for the processor, over all graphs
+_COMPILATIONS = 10_000  # more than there are shapes and modules in any process
 _PACKED = re.compile(r"(mkldnn_(conv|linear)_weight_pack|q(conv|linear)_weight_prepack)_matcher_count")
 
 
@@ -87,10 +88,15 @@ class Compiled:
         shapes = tuple(tensor.shape for tensor in inputs)
         if shapes in self._shapes:
             return self._call(*inputs)
+        from torch._dynamo import config as dynamo
         from torch._inductor import config
 
-        # one thread compiles, the worker's own: a pool of compiler processes would outlive the compilation
-        with config.patch(freezing=self._freezing, compile_threads=1):
+        # one thread compiles, the worker's own: a pool of compiler processes would outlive the compilation. Dynamo
+        # counts the compilations of all modules of a class together, and gives up after 8 of them
+        with (
+            config.patch(freezing=self._freezing, compile_threads=1),
+            dynamo.patch(recompile_limit=_COMPILATIONS, accumulated_recompile_limit=_COMPILATIONS),
+        ):
             result = self._call(*inputs)
         self._shapes.add(shapes)
         return result

@@ -63,12 +63,12 @@ def alias_version(tracker: Tracker, name: str, alias: str) -> int | None:
     try:
         return int(tracker.client.get_model_version_by_alias(name, alias).version)
     except MlflowException as error:
-        if is_absent(error) or (is_forbidden(error) and _is_missing(tracker, name)):
+        if is_absent(error) or (is_forbidden(error) and is_missing(tracker, name)):
             return None
         raise
 
 
-def _is_missing(tracker: Tracker, name: str) -> bool:
+def is_missing(tracker: Tracker, name: str) -> bool:
     """Whether there is no such model: MLflow's basic-auth refuses to tell the aliases of one, but tells this."""
     try:
         tracker.client.get_registered_model(name)
@@ -88,7 +88,12 @@ def moved_since(tracker: Tracker, tags: Mapping[str, str], now: Champion) -> str
     began = Champion.from_tags(tags)
     if began is None or (began.model_name, began.alias) != (now.model_name, now.alias) or began == now:
         return ""
-    return f"from {_named(began.version)} to {_named(now.version)}{_mover(tracker, now, began.version)}"
+    return moved(tracker, now, began.version)
+
+
+def moved(tracker: Tracker, now: Champion, before: int | None) -> str:
+    """From which version to which, and by what, as far as MLflow knows it."""
+    return f"from {_named(before)} to {_named(now.version)}{_mover(tracker, now, before)}"
 
 
 def _named(version: int | None) -> str:
@@ -125,4 +130,4 @@ def _version_tags(tracker: Tracker, name: str, version: int | None) -> dict[str,
     return tags
 
 
-__all__ = ["Champion", "alias_version", "find_champion", "moved_since"]
+__all__ = ["Champion", "alias_version", "find_champion", "is_missing", "moved", "moved_since"]

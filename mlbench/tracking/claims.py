@@ -42,7 +42,7 @@ def claimed(
     Args:
         tracker: The store.
         name: Registered model.
-        claimant: Who claims, unlike anybody else; the same who comes again takes up its own claim.
+        claimant: Who claims, unlike anybody else: also unlike another attempt at the same, which may be under way.
         clock: Seconds since the epoch, comparable between machines.
         sleep: Waits.
 

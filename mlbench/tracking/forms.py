@@ -33,8 +33,12 @@ from mlflow.types.schema import TensorSpec as TensorColumn
 from mlbench.errors import MlbenchError
 from mlbench.masking import redacted
 from mlbench.records import Artifact, RuntimeSettings, TensorSpec, to_dict
-from mlbench.runtimes.kept import torch_settings_kept
+from mlbench.runtimes.kept import settings_kept
 from mlbench.runtimes.loading import open_session
+from mlbench.runtimes.onnx_runtime import OPTIONS as ONNX_OPTIONS
+from mlbench.runtimes.options import read_options
+from mlbench.runtimes.torch_runtime import OPTIONS as TORCH_OPTIONS
+from mlbench.tracking.import_path import SERVED, by_own_name, import_path_kept
 from mlbench.workloads.onnx_data import is_split
 
 Example = Mapping[str, npt.NDArray[Any]]
@@ -44,7 +48,7 @@ _PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider",
 _TOLERANCE = 1e-3
 _FREE_AXIS = 2  # torch.export takes an axis of size 1 as fixed
 _NUMPY_ONLY = ("mlflow", "numpy")
-_THREADED = Path(__file__).with_name("served_threads.py")
+_TORCH_DEFAULTS = read_options(TORCH_OPTIONS, {})
 
 
 class UnfitError(MlbenchError):
@@ -74,14 +78,24 @@ class Form:
     libraries: tuple[str, ...]
 
 
-def forms(artifact: Artifact) -> tuple[Form, ...]:
-    """Forms to try for this artifact, the leanest first."""
+def forms(artifact: Artifact, settings: RuntimeSettings) -> tuple[Form, ...]:
+    """Forms to try for this artifact as it was served, the leanest first."""
     lean = _LEAN.get(artifact.format)
-    single = len(artifact.inputs) == 1
     full = replace(_MLBENCH, libraries=(*_MLBENCH.libraries, *_beside(artifact)))
-    if lean is None or (lean.name == "pytorch" and not single):  # mlflow.pytorch answers single arrays only
-        return (full,)
-    return (lean, full)
+    return (full,) if lean is None or not _fits(lean, artifact, settings) else (lean, full)
+
+
+def _fits(lean: Form, artifact: Artifact, settings: RuntimeSettings) -> bool:
+    """Whether a lean form can say all that the settings say."""
+    if lean.name == "onnx":
+        asked = read_options(ONNX_OPTIONS, settings.options)
+        disabled = asked["graph_level"] == "disable"  # its level is 0, which mlflow.onnx takes for unset
+        return not disabled and all(asked[name] == ONNX_OPTIONS[name].default for name in ("io_binding", "memory_arena"))
+    if lean.name == "sklearn":
+        return True
+    plain = settings.inter_threads == 1 and read_options(TORCH_OPTIONS, settings.options) == _TORCH_DEFAULTS
+    # mlflow.pytorch answers single arrays only
+    return plain and (lean.name != "pytorch" or len(artifact.inputs) == 1)
 
 
 def _beside(artifact: Artifact) -> tuple[str, ...]:
@@ -90,7 +104,7 @@ def _beside(artifact: Artifact) -> tuple[str, ...]:
     return (*_BESIDES.get(artifact.format, ()), *torchao)
 
 
-def needs(form: Form, content: Content) -> str:
+def needs(content: Content) -> str:
     """What no requirements file can say that the model needs where it is loaded, to answer as fast as it was measured.
 
     Empty for nothing.
@@ -128,7 +142,8 @@ def save_verified(form: Form, content: Content, path: Path) -> Model:
     }
     try:
         with ExitStack() as stack:
-            stack.enter_context(torch_settings_kept())
+            stack.enter_context(settings_kept())
+            stack.enter_context(import_path_kept())
             if content.artifact.format == "torchscript":
                 stack.enter_context(_native_warnings_away())
             form.save(content, path, options)
@@ -224,35 +239,34 @@ def _save_pytorch(content: Content, path: Path, options: dict[str, Any]) -> None
         path,
         serialization_format="pt2",
         input_example=_as_input(content.example),
-        code_paths=[str(_THREADED)],
+        code_paths=[str(SERVED)],
         **options,
     )
-    _keep_threads("pytorch", content, path, options["mlflow_model"])
+    # this flavour keeps no number of threads, so that a loader of ours comes before its own
+    model = options["mlflow_model"]
+    config = {"threads": content.settings.threads, "device": content.settings.device}
+    model.flavors[mlflow.pyfunc.FLAVOR_NAME] |= {mlflow.pyfunc.MAIN: SERVED.stem, mlflow.pyfunc.MODEL_CONFIG: config}
+    model.save(str(path / MLMODEL_FILE_NAME))
 
 
 def _save_sklearn(content: Content, path: Path, options: dict[str, Any]) -> None:
     import mlflow.sklearn
 
-    from mlbench.runtimes.sklearn_runtime import load_estimator
+    from mlbench.runtimes.sklearn_runtime import load_estimator, with_jobs
 
-    mlflow.sklearn.save_model(
-        load_estimator(content.artifact),
-        path,
-        pyfunc_predict_fn=content.artifact.meta["method"],
-        serialization_format="cloudpickle",
-        input_example=_as_input(content.example),
-        code_paths=[str(_THREADED)],
-        **options,
-    )
-    _keep_threads("sklearn", content, path, options["mlflow_model"])
-
-
-def _keep_threads(flavor: str, content: Content, path: Path, model: Model) -> None:
-    """These two flavours keep no number of threads, so that a loader of ours comes before theirs; the rest is theirs."""
-    served = model.flavors[mlflow.pyfunc.FLAVOR_NAME]
-    config = {"flavor": flavor, "threads": content.settings.threads, "device": content.settings.device}
-    served |= {mlflow.pyfunc.MAIN: _THREADED.stem, mlflow.pyfunc.MODEL_CONFIG: config}
-    model.save(str(path / MLMODEL_FILE_NAME))
+    estimator, threads = load_estimator(content.artifact), content.settings.threads
+    with_jobs(estimator, threads)
+    # MLflow's default evaluator knows estimators by MLflow's own loader, so that what is ours is in the pickle
+    with by_own_name(SERVED) as served:
+        mlflow.sklearn.save_model(
+            served.Served(estimator, threads),
+            path,
+            pyfunc_predict_fn=content.artifact.meta["method"],
+            serialization_format="cloudpickle",
+            input_example=_as_input(content.example),
+            code_paths=[str(SERVED)],
+            **options,
+        )
 
 
 def _save_torchscript(content: Content, path: Path, options: dict[str, Any]) -> None:

@@ -16,8 +16,10 @@ from mlbench.config import ModelConfig
 from mlbench.disk import OutsideError, inside
 from mlbench.errors import InputError
 from mlbench.records import Artifact
+from mlbench.runtimes.kept import settings_kept
 from mlbench.tracking import logged_text
 from mlbench.tracking.calls import first_line, quiet
+from mlbench.tracking.import_path import SERVED, by_own_name
 from mlbench.tracking.logged_pyfunc import pyfunc_model, with_directory
 from mlbench.tracking.logged_torch import torch_model
 from mlbench.workloads import Data, Progress, RawData
@@ -231,7 +233,8 @@ def _untrusted(uri: str | None, what: str) -> str:
 
 def _fitted(config: ModelConfig, path: Path, data: Data, store: ArtifactStore, progress: Progress) -> Artifact:
     plain = replace(config, path=None, options={}, weights=str(path), trust=True)
-    return SklearnFactory().build(plain, data, store, progress)
+    with settings_kept(), by_own_name(SERVED):  # one that mlbench has logged asks for that module
+        return SklearnFactory().build(plain, data, store, progress)
 
 
 def _from_skops(config: ModelConfig, place: Path, flavor: Mapping[str, Any], folder: Path) -> Path:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +18,7 @@ from mlbench.disk import OutsideError, inside, sha256
 from mlbench.errors import InputError, WorkerError
 from mlbench.records import Artifact
 from mlbench.tracking.calls import first_line, quiet
+from mlbench.tracking.import_path import import_path_kept
 from mlbench.workloads import Data, Progress
 from mlbench.workloads.outputs import fitted
 from mlbench.workloads.torch_factory import ArtifactStore
@@ -135,7 +134,7 @@ def _module(config: ModelConfig, place: Path, flavor: Mapping[str, Any], data: D
     from mlbench.workloads.skeletons import FACTORY, skeleton
 
     code = place / str(flavor[_CODE]) if flavor.get(_CODE) else None
-    with _path_kept():
+    with import_path_kept():
         module = _unpickled(config, place)
         try:
             meta = save_module(module, out, FACTORY, {"pickled": skeleton(module, code)})
@@ -167,13 +166,3 @@ def _unpickled(config: ModelConfig, place: Path) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise InputError(f"{_WHERE}.path: {config.path} holds {type(module).__name__}, not a torch.nn.Module")
     return module.eval()
-
-
-@contextmanager
-def _path_kept() -> Iterator[None]:
-    """MLflow puts the model's own code on the import path for good; its directory here is a temporary one."""
-    before = list(sys.path)
-    try:
-        yield
-    finally:
-        sys.path[:] = before

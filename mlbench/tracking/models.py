@@ -30,7 +30,7 @@ class ModelRecord:
 
     Attributes:
         model_id: The logged model; None when there is none.
-        form: ``onnx``, ``pytorch``, ``torchscript`` or ``mlbench``; empty without a model.
+        form: ``onnx``, ``pytorch``, ``sklearn``, ``torchscript`` or ``mlbench``; empty without a model.
         reason: Why there is no model, or why not in a leaner form; empty where all is well.
     """
 
@@ -67,7 +67,7 @@ def log_model(
         return ModelRecord(present.model_id, present.tags.get(names.MODEL_FORM, ""))
     content = Content(arm.artifact, arm.settings, example_for(arm.artifact, example))
     refused: list[str] = []
-    for form in forms(arm.artifact):
+    for form in forms(arm.artifact, arm.settings):
         with tempfile.TemporaryDirectory(prefix="mlbench-model-") as folder:
             path = Path(folder) / "model"
             try:
@@ -77,7 +77,7 @@ def log_model(
                 refused.append(f"not as {form.name}: {error}")
                 continue
             with doing(f"log the model of '{arm.name}'"):
-                said = {names.MODEL_FORM: form.name, names.MODEL_NEEDS: needs(form, content)}
+                said = {names.MODEL_FORM: form.name, names.MODEL_NEEDS: needs(content)}
                 of_model = {**tags, **{key: value for key, value in said.items() if value}}
                 model_id = _deliver(tracker, run_id, name, of_model, model, path)
         return ModelRecord(model_id, form.name, "; ".join(refused))

@@ -23,7 +23,7 @@ from mlbench.errors import ExitCode, InputError, TrackingError
 from mlbench.records import ArmResult, Study
 from mlbench.tracking import describe, names
 from mlbench.tracking.calls import doing, is_forbidden
-from mlbench.tracking.champion import Champion, alias_version, moved_since
+from mlbench.tracking.champion import Champion, alias_version, is_missing, moved, moved_since
 from mlbench.tracking.claims import claimed
 from mlbench.tracking.content import verdict
 from mlbench.tracking.load import LoadedStudy, load_study
@@ -42,6 +42,8 @@ _EVIDENCE = {
     "memory/disk_mib": "mlbench.disk_mib",
     "memory/peak_rss_mib": "mlbench.peak_rss_mib",
 }
+_CLAIM = "put a tag on '{name}' that makes other promotions wait, and take it away at the end"
+_EVIDENCE_OF = "write the evidence into tags and description of {what}"
 _MACHINE = ("cpu.model", "system", "python", "version.torch", "version.onnxruntime")
 
 
@@ -99,11 +101,13 @@ def promote(tracker: Tracker, reference: str, config: RegistryConfig, *, dry_run
     winner = fit_winner(loaded)
     with doing(f"find the model of '{winner.name}'"):
         model_id = _model_id(tracker, loaded, winner)
-    if dry_run:
-        with doing(f"look at the model '{name}'"):
-            return _planned(tracker, loaded, winner, model_id, Champion(name, config.alias, None), dry_run=True)
-    with doing(f"register the model '{name}'"), claimed(tracker, name, loaded.run_id):
-        done = _planned(tracker, loaded, winner, model_id, Champion(name, config.alias, None), dry_run=False)
+    target = Champion(name, config.alias, None)
+    with doing(f"look at the model '{name}'"):
+        new = is_missing(tracker, name)
+        if dry_run:
+            return _planned(tracker, loaded, winner, model_id, target, new=new, dry_run=True)
+    with doing(f"register the model '{name}'"), claimed(tracker, name, _claimant(loaded.run_id)):
+        done = _planned(tracker, loaded, winner, model_id, target, new=new, dry_run=False)
         return _carried_out(tracker, done)
 
 
@@ -154,19 +158,31 @@ def rollback(tracker: Tracker, model_name: str, alias: str = "champion", *, dry_
             )
         verb = "would go" if dry_run else "went"
         sentence = f"'{model_name}': '{alias}' {verb} back from version {current} to version {target}"
+        replaced = _replaced(tracker, model_name, target)
+        writes = (
+            _CLAIM.format(name=model_name),
+            f"set the alias '{alias}' to version {target} (now: version {current})",
+            f"tag version {current} as rolled back",
+            f"set the alias '{kept}' to version {replaced}" if replaced else f"take the alias '{kept}' away",
+        )
         if not dry_run:
-            with claimed(tracker, model_name, f"rollback-{uuid4().hex}"):
+            with claimed(tracker, model_name, _claimant("rollback")):
                 _require_still(tracker, model_name, alias, current)
                 tracker.client.set_registered_model_alias(model_name, alias, str(target))
                 tracker.client.set_model_version_tag(model_name, str(current), names.ROLLED_BACK, _moment())
                 _keep_before(tracker, model_name, kept, target)
     return Promotion(
-        model_name, alias, target, current, not dry_run, registered=False, dry_run=dry_run, sentence=sentence
+        model_name, alias, target, current, not dry_run, False, dry_run=dry_run, sentence=sentence, writes=writes
     )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # promotion, step by step
+
+
+def _claimant(who: str) -> str:
+    """The same study may be promoted twice at once, from a page and from CI."""
+    return f"{who}.{uuid4().hex}"
 
 
 def _check_names(name: str, alias: str) -> None:
@@ -186,7 +202,14 @@ def _model_id(tracker: Tracker, loaded: LoadedStudy, winner: ArmResult) -> str:
 
 
 def _planned(
-    tracker: Tracker, loaded: LoadedStudy, winner: ArmResult, model_id: str, target: Champion, *, dry_run: bool
+    tracker: Tracker,
+    loaded: LoadedStudy,
+    winner: ArmResult,
+    model_id: str,
+    target: Champion,
+    *,
+    new: bool,
+    dry_run: bool,
 ) -> Promotion:
     """What there is to do, after a look at the registry.
 
@@ -194,19 +217,26 @@ def _planned(
         PromotionRefusedError: The alias was moved since the study began.
     """
     name, alias = target.model_name, target.alias
-    version = _registered(tracker, name, model_id)
+    registered = _registered(tracker, name, model_id)
+    version = None if registered is None else int(registered.version)
     before = alias_version(tracker, name, alias)
     changed = version is None or version != before
     if changed:
         began = tracker.client.get_run(loaded.run_id).data.tags
-        moved = moved_since(tracker, began, replace(target, version=before))
-        if moved:
+        by_others = moved_since(tracker, began, replace(target, version=before))
+        if by_others:
             raise PromotionRefusedError(
-                f"'{name}': '{alias}' was moved since the study '{loaded.study.name}' began, {moved}; nothing was "
+                f"'{name}': '{alias}' was moved since the study '{loaded.study.name}' began, {by_others}; nothing was "
                 "changed: measure again, side by side with what is there now",
                 ExitCode.FAILURE,
             )
     what = f"version {version}" if version is not None else "a new version"
+    tags, description = _tags(loaded, winner), describe.version_note(loaded.study, winner, loaded.run_id)
+    written = registered is not None and tags.items() <= registered.tags.items() and registered.description == description
+    if changed:
+        writes = _writes(target, model_id, version, before, new=new)
+    else:
+        writes = () if written else (_CLAIM.format(name=name), _EVIDENCE_OF.format(what=what))
     return Promotion(
         model_name=name,
         alias=alias,
@@ -220,9 +250,9 @@ def _planned(
         run_id=loaded.run_id,
         arm=winner.name,
         model_id=model_id,
-        writes=_writes(name, alias, model_id, version, before) if changed else (),
-        tags=_tags(loaded, winner),
-        description=describe.version_note(loaded.study, winner, loaded.run_id),
+        writes=writes,
+        tags=tags,
+        description=description,
     )
 
 
@@ -233,14 +263,23 @@ def _sentence(name: str, alias: str, what: str, before: int | None, *, changed: 
     return f"'{name}' {what} {'would be' if dry_run else 'is now'} '{alias}'{instead}"
 
 
-def _writes(name: str, alias: str, model_id: str, version: int | None, before: int | None) -> tuple[str, ...]:
+def _writes(
+    target: Champion, model_id: str, version: int | None, before: int | None, *, new: bool
+) -> tuple[str, ...]:
+    name, alias = target.model_name, target.alias
     what = f"version {version}" if version is not None else "the new version"
-    register = [f"register 'models:/{model_id}' as a new version of '{name}'"] if version is None else []
+    make = [f"make the registered model '{name}'"] if new else []
+    register = [
+        f"register 'models:/{model_id}' as a new version of '{name}'",
+        "note that version in the tags of the logged model",
+    ]
     keep = [f"set the alias '{names.previous_alias(alias)}' to version {before}"] if before is not None else []
     was = "unset" if before is None else f"version {before}"
     return (
-        *register,
-        f"write the evidence into tags and description of {what}",
+        *make,
+        _CLAIM.format(name=name),
+        *(register if version is None else []),
+        _EVIDENCE_OF.format(what=what),
         *keep,
         f"set the alias '{alias}' to {what} (now: {was})",
     )
@@ -249,6 +288,8 @@ def _writes(name: str, alias: str, model_id: str, version: int | None, before: i
 def _carried_out(tracker: Tracker, plan: Promotion) -> Promotion:
     """Write what was planned; the version's number is known only now where it is new."""
     name, alias, client = plan.model_name, plan.alias, tracker.client
+    if not plan.writes:
+        return plan
     version = plan.version if plan.version is not None else _register(tracker, name, plan.model_id, plan.tags)
     for key, value in plan.tags.items():
         client.set_model_version_tag(name, str(version), key, value)
@@ -270,10 +311,10 @@ def _moment() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")  # two moves within one second have an order, too
 
 
-def _registered(tracker: Tracker, name: str, model_id: str) -> int | None:
+def _registered(tracker: Tracker, name: str, model_id: str) -> ModelVersion | None:
     """The version under which this very model is registered already."""
     found: list[ModelVersion] = tracker.client.search_model_versions(f"source_path = 'models:/{model_id}'")
-    return max((int(version.version) for version in found if version.name == name), default=None)
+    return max((each for each in found if each.name == name), key=lambda each: int(each.version), default=None)
 
 
 def _register(tracker: Tracker, name: str, model_id: str, tags: dict[str, str]) -> int:
@@ -301,9 +342,8 @@ def _note_at_model(tracker: Tracker, model_id: str, made: ModelVersion) -> None:
 
 def _keep_before(tracker: Tracker, name: str, kept: str, version: int) -> None:
     """Point ``previous`` at what this version replaced, so that another rollback goes one further back."""
-    replaced = tracker.client.get_model_version(name, str(version)).tags.get(names.REPLACED)
-    existing = {int(found.version) for found in tracker.client.search_model_versions(f"name = '{name}'")}
-    if replaced is not None and int(replaced) in existing:
+    replaced = _replaced(tracker, name, version)
+    if replaced is not None:
         tracker.client.set_registered_model_alias(name, kept, replaced)
         return
     try:
@@ -313,13 +353,19 @@ def _keep_before(tracker: Tracker, name: str, kept: str, version: int) -> None:
             raise
 
 
+def _replaced(tracker: Tracker, name: str, version: int) -> str | None:
+    """The version that this one replaced; None where there was none, or there is none any more."""
+    replaced: str | None = tracker.client.get_model_version(name, str(version)).tags.get(names.REPLACED)
+    existing = {str(found.version) for found in tracker.client.search_model_versions(f"name = '{name}'")}
+    return replaced if replaced in existing else None
+
+
 def _require_still(tracker: Tracker, name: str, alias: str, expected: int | None) -> None:
     now = alias_version(tracker, name, alias)
     if now != expected:
-        was = f"version {expected}" if expected is not None else "nothing"
+        how = moved(tracker, Champion(name, alias, now), expected)
         raise TrackingError(
-            f"'{name}': somebody moved '{alias}' from {was} to version {now} meanwhile; nothing was overwritten, "
-            "look at it and do this again"
+            f"'{name}': '{alias}' was moved meanwhile, {how}; nothing was overwritten, look at it and do this again"
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlbench.records import Artifact, RuntimeSettings
+from mlbench.runtimes.kept import settings_kept
 from mlbench.variants import BuildContext, Built
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def served(
             inputs=built.inputs or artifact.inputs,
             outputs=built.outputs or artifact.outputs,
         )
-    with _torch_settings_kept():
+    with settings_kept():
         session = open_session(artifact, RuntimeSettings(threads=context.threads))
 
         def answer(inputs: dict[str, Any]) -> tuple[Any, ...]:
@@ -61,16 +62,3 @@ def served(
             return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
         yield answer
-
-
-@contextmanager
-def _torch_settings_kept() -> Iterator[None]:
-    """Sessions set the threads and the precision of the process that opens them."""
-    import torch
-
-    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_float32_matmul_precision(precision)

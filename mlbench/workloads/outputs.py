@@ -66,7 +66,7 @@ def fitted(artifact: Artifact, data: Data) -> Artifact:
     Raises:
         InputError: The runtime cannot load it, it fails on the data, or its first output does not fit the task.
     """
-    from mlbench.runtimes.kept import torch_settings_kept
+    from mlbench.runtimes.kept import settings_kept
     from mlbench.runtimes.loading import open_session, runtime_for
 
     settings = RuntimeSettings()
@@ -75,7 +75,7 @@ def fitted(artifact: Artifact, data: Data) -> Artifact:
     }
     try:
         runtime_for(artifact.format, settings).import_library()
-        with torch_settings_kept():
+        with settings_kept():
             session = open_session(artifact, settings)
             results = session.outputs(session.run(session.prepare(batch)))
     except WorkerError as error:

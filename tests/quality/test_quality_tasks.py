@@ -78,6 +78,7 @@ def evaluate(task: str, shift: float = 0.4) -> Quality:
 @pytest.mark.parametrize("task", TASKS)
 def test_declared_metrics_are_given_with_intervals_that_hold_them(task: str) -> None:
     quality, rows = evaluate(task), registry.load("task", task).metrics
+    assert tuple(quality.agreement) == registry.load("task", task).agreement
     assert set(quality.metrics) == set(quality.deltas) == {row.name for row in rows}
     for row in rows:
         assert quality.metrics[row.name].unit == row.unit

@@ -16,11 +16,33 @@ def test_as_many_different_colours_as_arms() -> None:
     assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in colours.values())
 
 
-def test_a_colour_depends_on_the_place_alone() -> None:
-    few, many = arm_colours(["baseline", "a"]), arm_colours(["baseline", "b", "c"])
-    assert few["baseline"] == many["baseline"] == BASELINE_COLOUR
-    assert few["a"] == many["b"]
-    assert arm_colours(["baseline", "a", "a"]) == few
+def test_a_colour_depends_on_the_name_alone() -> None:
+    """In any study, whatever else is measured in it and in which order."""
+    names = ["onnx_fp32", "torch_int8", "pruned", "torch_bf16"]
+    together = arm_colours(["baseline", *names])
+    assert together["baseline"] == BASELINE_COLOUR
+    assert arm_colours(["baseline", *reversed(names)]) == together
+    alone = {name: arm_colours(["other baseline", name])[name] for name in names}
+    assert BASELINE_COLOUR not in alone.values()
+    assert alone["onnx_fp32"] == together["onnx_fp32"]
+    assert arm_colours(["baseline", "a", "a"]) == arm_colours(["baseline", "a"])
+
+
+def test_two_names_of_one_colour_give_way_by_name() -> None:
+    by_colour: dict[str, list[str]] = {}
+    for number in range(14):  # one more than there are colours
+        name = f"arm{number:02}"
+        by_colour.setdefault(arm_colours(["baseline", name])[name], []).append(name)
+    first, second, *_ = next(names for names in by_colour.values() if len(names) > 1)
+    both = arm_colours(["baseline", second, first])
+    assert both[first] == arm_colours(["baseline", first])[first]
+    assert both[second] != both[first]
+
+
+def test_baselines_of_several_studies_are_grey() -> None:
+    found = arm_colours(["a", "b", "c"], baselines=["c", "a"])
+    assert [name for name, colour in found.items() if colour == BASELINE_COLOUR] == ["a", "c"]
+    assert found["b"] == arm_colours(["a", "b"])["b"]
 
 
 def luminance(colour: str) -> float:
@@ -48,8 +70,8 @@ def dichromat(colour: str) -> tuple[float, float, float]:
     return 0.29275 * red + 0.70725 * green, 0.29275 * red + 0.70725 * green, -0.02234 * red + 0.02234 * green + blue
 
 
-def test_the_first_colours_stay_apart_without_red_and_green() -> None:
-    seen = [dichromat(colour) for colour in list(arm_colours("abcdefgh").values())]
+def test_all_of_them_stay_apart_without_red_and_green() -> None:
+    seen = [dichromat(colour) for colour in arm_colours(f"arm{number}" for number in range(14)).values()]
     apart = [max(abs(a - b) for a, b in zip(one, other, strict=True)) for one, other in combinations(seen, 2)]
     assert min(apart) > 0.07
 

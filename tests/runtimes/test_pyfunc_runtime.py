@@ -122,7 +122,10 @@ def test_a_session_says_what_it_times(monkeypatch: pytest.MonkeyPatch, tmp_path:
         return TABLE
 
     model = SimpleNamespace(metadata=described, predict=predict)
-    fake = SimpleNamespace(load_model=lambda path, suppress_warnings: model)
+    fake = SimpleNamespace(
+        Model=SimpleNamespace(load=lambda path: described),
+        load_model=lambda path, suppress_warnings, model_config: model,
+    )
     monkeypatch.setattr(pyfunc_runtime, "_pyfunc", lambda: fake)
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     session = PyfuncRuntime().load(artifact(tmp_path), RuntimeSettings(threads=3))
@@ -162,3 +165,41 @@ def test_what_multiplies_its_matrices_is_the_flavours_own_library(
     assert found.get("answer", 3) == 3
     monkeypatch.setattr(pyfunc_runtime, "find_spec", lambda name: None)
     assert session.libraries(lambda: 3) == ({} if asked == "numpy_blas" else found)
+
+
+@pytest.mark.parametrize(
+    ("logged", "asked"),
+    [
+        (None, None),
+        ({"other": 1}, None),
+        ({"threads": 1, "device": "cpu"}, {"threads": 3}),
+        ({"settings": {"threads": 1, "device": "cpu"}}, {"settings": {"threads": 3, "device": "cpu"}}),
+    ],
+)
+def test_a_model_that_keeps_threads_is_told_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logged: Any, asked: Any
+) -> None:
+    described = SimpleNamespace(get_input_schema=lambda: None, flavors={"python_function": {"config": logged}})
+    seen: list[Any] = []
+
+    def load(path: str, suppress_warnings: bool, model_config: Any) -> Any:
+        seen.append(model_config)
+        return SimpleNamespace(metadata=described)
+
+    fake = SimpleNamespace(Model=SimpleNamespace(load=lambda path: described), load_model=load)
+    monkeypatch.setattr(pyfunc_runtime, "_pyfunc", lambda: fake)
+    PyfuncRuntime().load(artifact(tmp_path), RuntimeSettings(threads=3))
+    assert seen == [asked]
+
+
+def test_a_session_of_onnx_has_the_threads_that_it_was_logged_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    described = SimpleNamespace(
+        get_input_schema=lambda: None, flavors={"python_function": {}, "onnx": {}}, mlflow_version="3.1"
+    )
+    opened = SimpleNamespace(get_session_options=lambda: SimpleNamespace(intra_op_num_threads=2))
+    model = SimpleNamespace(metadata=described, _model_impl=SimpleNamespace(rt=opened))
+    fake = SimpleNamespace(Model=SimpleNamespace(load=lambda path: described), load_model=lambda path, **given: model)
+    monkeypatch.setattr(pyfunc_runtime, "_pyfunc", lambda: fake)
+    assert PyfuncRuntime().load(artifact(tmp_path), RuntimeSettings(threads=4)).effective()["threads"] == 2

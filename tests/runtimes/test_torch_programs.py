@@ -10,7 +10,7 @@ from small_artifacts import IMAGE, LOGITS
 
 from mlbench.errors import WorkerError
 from mlbench.records import Artifact, RuntimeSettings
-from mlbench.runtimes.torch_programs import require_compiler
+from mlbench.runtimes.torch_programs import Compiled, require_compiler
 from mlbench.runtimes.torch_runtime import TorchRuntime
 
 
@@ -58,3 +58,14 @@ def test_without_a_setting_it_is_torchs_own_place(tmp_path: Path, monkeypatch: p
     require_compiler()
     (place,) = tmp_path.glob("torchinductor_*")
     assert place.stat().st_mode & 0o777 == 0o700
+
+
+def test_every_shape_of_every_module_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dynamo counts modules of one class together: arms of one study, checked one after the other in one process."""
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 1)
+    for _ in range(2):
+        module = torch.nn.Sequential(torch.nn.ReLU())
+        compiled = Compiled(module, {"freezing": False, "dynamic": False})
+        for rows in (1, 2):
+            with torch.inference_mode():
+                assert compiled(torch.full((rows, 2), -1.0)).tolist() == [[0.0, 0.0]] * rows

@@ -29,10 +29,8 @@ def record(tracker, run_id, version=None):
         tracker.client.set_tag(run_id, key, value)
 
 
-def promote_at_once(tracker, first, second):
-    """One champion, one clear refusal, and nothing else left behind; neither study has promoted yet."""
-    for run_id in (first, second):
-        record(tracker, run_id)
+def at_once(tracker, first, second):
+    """What two processes say that promote at the same moment, in the order of the alphabet."""
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", _PROMOTE, tracker.location.uri, run_id],
@@ -47,7 +45,14 @@ def promote_at_once(tracker, first, second):
     for worker in workers:
         worker.stdin.write("go\n")
         worker.stdin.flush()
-    said = sorted(worker.communicate(timeout=120)[0] for worker in workers)
+    return sorted(worker.communicate(timeout=120)[0] for worker in workers)
+
+
+def promote_at_once(tracker, first, second):
+    """One champion, one clear refusal, and nothing else left behind; neither study has promoted yet."""
+    for run_id in (first, second):
+        record(tracker, run_id)
+    said = at_once(tracker, first, second)
     assert said[0].startswith("'mlbench-tiny' version 1 (fast) is now 'champion'")
     assert said[1].startswith("refused: 'mlbench-tiny': 'champion' was moved since the study")
     assert "from nothing to version 1 (promoted by the study" in said[1]

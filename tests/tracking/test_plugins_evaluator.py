@@ -12,8 +12,14 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.models.evaluation import base
 from mlflow.models.evaluation.evaluator_registry import _model_evaluation_registry
+from tiny_nets import images
+from tiny_study import sklearn_artifact
 
 from mlbench.errors import InputError
+from mlbench.records import Arm, Recipe, RuntimeSettings
+from mlbench.runtimes.kept import settings_kept
+from mlbench.tracking.import_path import import_path_kept
+from mlbench.tracking.models import log_model
 from mlbench.tracking.plugins.evaluator import ARTIFACT, TAG, MlbenchEvaluator
 from mlbench.tracking.plugins.in_process import IN_PROCESS
 from mlbench.tracking.plugins.settings import settings
@@ -84,6 +90,31 @@ def test_a_logged_model_has_every_metric_once(client):
         assert len(client.get_metric_history(run.info.run_id, name)) == 1
     found = [metric.key for metric in client.get_logged_model(logged.model_id).metrics]
     assert sorted(found) == sorted(ours)
+
+
+def test_an_estimator_that_a_study_has_logged_by_both_evaluators(client, tracker, tmp_path):
+    """MLflow's own evaluator takes labels and probabilities from the estimator itself; ours calls what is served."""
+    run_id = tracker.client.create_run(tracker.experiment_id).info.run_id
+    fitted, artifact = sklearn_artifact(tmp_path / "sklearn")
+    arm = Arm("arm", "variant", Recipe("arm"), artifact, RuntimeSettings())
+    record = log_model(tracker, run_id, arm, "tiny-arm", {}, None)
+    rows, labels = images(30).reshape(30, 64), np.arange(30) % 3
+    with settings_kept(), import_path_kept():
+        result = mlflow.models.evaluate(
+            f"models:/{record.model_id}",
+            rows,
+            targets=labels,
+            model_type="classifier",
+            evaluators=["default", "mlbench"],
+            evaluator_config={
+                "default": {"log_model_explainability": False},
+                "mlbench": {"calls": 10, "warmup_calls": 0, "throughput_batch_size": 4},
+            },
+        )
+    expected = fitted.score(rows, labels)
+    assert result.metrics["accuracy_score"] == pytest.approx(expected)
+    assert result.metrics["pyfunc/accuracy"] == pytest.approx(expected)
+    assert {"roc_auc", "log_loss", "pyfunc/p50_ms"} <= set(result.metrics)
 
 
 class TestOnlyWhenAskedFor:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import joblib
 import mlflow
 import mlflow.pyfunc
 import mlflow.pytorch
@@ -19,8 +20,13 @@ from tiny_torch import Tiny
 
 from mlbench.config import DataConfig, ModelConfig, WorkloadConfig
 from mlbench.errors import BuildError, InputError
-from mlbench.records import Recipe, RuntimeSettings, StepSpec
+from mlbench.records import Arm, Recipe, RuntimeSettings, StepSpec
+from mlbench.runtimes.kept import settings_kept
 from mlbench.runtimes.loading import answers
+from mlbench.runtimes.pyfunc_runtime import PyfuncRuntime
+from mlbench.tracking.import_path import SERVED
+from mlbench.tracking.models import log_model
+from mlbench.variants.as_pyfunc import LOGGED
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
 from mlbench.workloads.prepare import check, prepare
@@ -83,6 +89,44 @@ def test_a_scikit_learn_model_takes_trust(ready, tmp_path):
     assert found.source.format == "sklearn"
     outputs = answers(found.source, RuntimeSettings(), found.data.test.inputs)
     np.testing.assert_allclose(outputs, fitted.predict_proba(found.data.test.inputs["features"]), rtol=1e-6)
+
+
+def test_a_scikit_learn_model_that_mlbench_has_logged(tracker, ready, tmp_path):
+    """It comes with a module of ours, which neither the estimator that is kept nor its threads depend on."""
+    import sys
+
+    from sklearn.datasets import load_iris
+
+    found = ready(workload(estimator(tmp_path / "first"), trust=True))
+    arm = Arm("arm", "variant", Recipe("arm"), found.source, RuntimeSettings(threads=2))
+    run_id = tracker.client.create_run(tracker.experiment_id).info.run_id
+    record = log_model(tracker, run_id, arm, "iris-arm", {}, found.data.validation.inputs)
+    assert (record.form, record.reason) == ("sklearn", "")
+    again = ready(workload(f"models:/{record.model_id}", trust=True))
+    assert again.source.format == "sklearn"
+    assert SERVED.stem not in sys.modules
+    kept = joblib.load(Path(again.source.path) / again.source.entry)
+    assert type(kept) is LogisticRegression
+    table = load_iris().data.astype(np.float32)
+    expected = answers(found.source, RuntimeSettings(), {"features": table})
+    np.testing.assert_allclose(answers(again.source, RuntimeSettings(), {"features": table}), expected, rtol=1e-5)
+    wrapped = replace(again.source, format="pyfunc", path=again.source.meta[LOGGED]["path"], entry="MLmodel")
+    with settings_kept():
+        session = PyfuncRuntime().load(wrapped, RuntimeSettings(threads=3))
+        assert session._model.get_raw_model().served_threads == 3
+        np.testing.assert_allclose(
+            session.outputs(session.run(session.prepare({"features": table})))[0], expected, 1e-5
+        )
+
+
+def estimator(folder):
+    """A fitted estimator as an MLflow model; its URI."""
+    import mlflow.sklearn
+    from sklearn.datasets import load_iris
+
+    fitted = LogisticRegression(max_iter=500).fit(*load_iris(return_X_y=True))
+    mlflow.sklearn.save_model(fitted, folder, serialization_format="cloudpickle", pip_requirements=[])
+    return folder.as_uri()
 
 
 def test_a_scikit_learn_model_as_skops_takes_none(ready, tmp_path):

@@ -1,9 +1,12 @@
+import copy
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +14,8 @@ import numpy as np
 import pytest
 import tiny_nets
 import torch
-from threadpoolctl import threadpool_info
+from sklearn.base import BaseEstimator
+from threadpoolctl import threadpool_info, threadpool_limits
 from tiny_nets import images
 from tiny_study import (
     EXAMPLE,
@@ -28,7 +32,9 @@ from tiny_study import (
 
 from mlbench.errors import TrackingError
 from mlbench.records import Arm, Artifact, Recipe, RuntimeSettings, TensorSpec, to_dict
-from mlbench.tracking import forms, load_study, served_artifact, served_threads, served_torchscript
+from mlbench.runtimes.kept import settings_kept
+from mlbench.tracking import forms, load_study, mlbench_served_v1, served_artifact, served_torchscript
+from mlbench.tracking.import_path import SERVED, import_path_kept
 from mlbench.tracking.models import find_model, log_model
 from mlbench.workloads.onnx_data import is_split
 
@@ -73,6 +79,14 @@ def run_id(tracker):
     run_id = tracker.client.create_run(tracker.experiment_id).info.run_id
     tracker.client.log_param(run_id, "recipe", "none")
     return run_id
+
+
+def pools():
+    """Threads of the libraries in this process, as this thread has them."""
+    found = {"blas": set(), "openmp": set()}
+    for pool in threadpool_info():
+        found[pool["user_api"]].add(pool["num_threads"])
+    return found
 
 
 def logged(tracker, run_id, artifact, example=EXAMPLE, settings=None):
@@ -157,11 +171,12 @@ class TestNeeds:
     """What no requirements file can say is said on the model."""
 
     def said(self, artifact, form=-1):
-        return forms.needs(forms.forms(artifact)[form], forms.Content(artifact, RuntimeSettings(threads=3), EXAMPLE))
+        return forms.needs(
+            forms.forms(artifact, RuntimeSettings())[form], forms.Content(artifact, RuntimeSettings(threads=3), EXAMPLE)
+        )
 
     def test_nothing_where_any_machine_will_do(self, artifacts):
         assert [self.said(item) for item in (artifacts.torch, artifacts.script, artifacts.onnx)] == ["", "", ""]
-        assert [self.said(item, 0) for item in (artifacts.torch, artifacts.script, artifacts.onnx)] == ["", "", ""]
 
     def test_compiled_ahead_of_time(self, artifacts):
         assert "AVX512" in self.said(replace(artifacts.torch, format="aoti", meta={"cpu_capability": "AVX512"}))
@@ -176,7 +191,9 @@ class TestNeeds:
 
     def test_another_interpreter_has_versions_of_its_own(self, artifacts):
         content = forms.Content(artifacts.onnx, RuntimeSettings(python="old/bin/python"), EXAMPLE)
-        assert "the versions of old/bin/python" in forms.needs(forms.forms(artifacts.onnx)[0], content)
+        assert "the versions of old/bin/python" in forms.needs(
+            forms.forms(artifacts.onnx, RuntimeSettings())[0], content
+        )
 
 
 class TestLoggedModel:
@@ -223,11 +240,14 @@ class TestLoggedModel:
             loaded.predict(images(2).astype(np.float64))
 
 
+def named(artifact, **settings):
+    """Forms that are tried, by name."""
+    return [form.name for form in forms.forms(artifact, RuntimeSettings(**settings))]
+
+
 class TestForms:
     def test_the_leanest_first(self, artifacts):
-        names = {
-            kind: [form.name for form in forms.forms(getattr(artifacts, kind))] for kind in ("torch", "script", "onnx")
-        }
+        names = {kind: named(getattr(artifacts, kind)) for kind in ("torch", "script", "onnx")}
         assert names == {
             "torch": ["pytorch", "mlbench"],
             "script": ["torchscript", "mlbench"],
@@ -235,7 +255,28 @@ class TestForms:
         }
 
     def test_a_format_of_a_third_party(self, artifacts):
-        assert [form.name for form in forms.forms(replace(artifacts.onnx, format="other"))] == ["mlbench"]
+        assert named(replace(artifacts.onnx, format="other")) == ["mlbench"]
+
+    @pytest.mark.parametrize(
+        ("kind", "settings"),
+        [
+            ("torch", {"options": {"matmul_precision": "medium"}}),
+            ("torch", {"options": {"channels_last": True}}),
+            ("torch", {"inter_threads": 2}),
+            ("script", {"options": {"matmul_precision": "high"}}),
+            ("script", {"inter_threads": 2}),
+            ("onnx", {"options": {"graph_level": "disable"}}),
+            ("onnx", {"options": {"io_binding": True}}),
+            ("onnx", {"options": {"memory_arena": False}}),
+        ],
+    )
+    def test_what_a_lean_form_cannot_say_is_served_by_mlbench(self, artifacts, kind, settings):
+        assert named(getattr(artifacts, kind), **settings) == ["mlbench"]
+
+    def test_what_is_said_as_it_is_without_saying_so(self, artifacts):
+        options = {"matmul_precision": "highest", "channels_last": False}
+        assert named(artifacts.torch, options=options) == ["pytorch", "mlbench"]
+        assert named(artifacts.onnx, options={"graph_level": "basic"}, inter_threads=2) == ["onnx", "mlbench"]
 
     def test_weights_that_lie_beside_a_graph_go_with_it(self, tracker, run_id, tmp_path):
         import mlflow
@@ -321,6 +362,22 @@ class TestForms:
         os.write(2, b"error of ours")
         assert capfd.readouterr().err == "error of ours"
 
+    @pytest.mark.parametrize("kind", ["torch", "sklearn"])
+    def test_no_code_of_a_model_stays_behind(self, tracker, run_id, artifacts, tmp_path, kind):
+        artifact = artifacts.torch if kind == "torch" else sklearn_artifact(tmp_path / "sklearn")[1]
+        before = list(sys.path)
+        record = logged(tracker, run_id, artifact, example=None)
+        assert (record.form, record.reason) == ({"torch": "pytorch"}.get(kind, kind), "")
+        assert sys.path == before
+        assert SERVED.stem not in sys.modules
+
+    def test_pools_keep_their_threads(self, tracker, run_id, tmp_path):
+        with threadpool_limits(3):
+            before = pools()
+            logged(tracker, run_id, sklearn_artifact(tmp_path / "sklearn")[1], example=None)
+            assert before == {**before, "blas": {3}}
+            assert pools() == before
+
     def test_torch_keeps_its_threads(self, tracker, run_id, artifacts):
         before = torch.get_num_threads()
         try:
@@ -365,27 +422,53 @@ class TestServed:
         finally:
             torch.set_num_threads(before)
 
-    def test_an_estimator_has_the_threads_that_were_measured_at_every_call(self, monkeypatch):
-        import mlflow.sklearn
+    def test_an_estimator_has_the_threads_that_were_measured(self, tracker, run_id, tmp_path):
+        import mlflow
+        from sklearn.base import clone
+        from sklearn.ensemble import RandomForestClassifier
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
 
-        class Asks:
-            classes = ("a", "b")
+        own = make_pipeline(StandardScaler(), RandomForestClassifier(3, n_jobs=-1, random_state=0))
+        fitted, artifact = sklearn_artifact(tmp_path / "sklearn", own)
+        record = logged(tracker, run_id, artifact, example=None, settings=RuntimeSettings(threads=2))
+        assert (record.form, record.reason) == ("sklearn", "")
+        location = tracker.client.get_logged_model(record.model_id).artifact_location
+        with settings_kept(), import_path_kept():
+            loaded = mlflow.pyfunc.load_model(location)
+            estimator = loaded.get_raw_model()
+            assert (estimator.steps[-1][1].n_jobs, estimator.served_threads, pools()["blas"]) == (2, 2, {2})
+            rows = images(5, seed=3).reshape(5, 64)
+            assert loaded.predict(rows) == pytest.approx(fitted.predict_proba(rows))
+            assert (type(estimator).__name__, isinstance(estimator, type(fitted))) == ("Pipeline", True)
+            assert clone(estimator).get_params().keys() == fitted.get_params().keys()
+            kept = pickle.dumps(estimator)
+            assert copy.deepcopy(estimator).predict(rows).tolist() == fitted.predict(rows).tolist()
+        assert SERVED.stem not in sys.modules
+        assert type(pickle.loads(kept)) is type(fitted)  # who keeps it again has no need of our module
 
+    def test_openmp_has_the_threads_at_every_call_of_any_thread(self):
+        class Asks(BaseEstimator):
             def predict(self, data):
-                return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"]
+                return pools()["openmp"]
 
-            def predict_proba(self, data):
-                return [*self.predict(data), data]
+            def predict_proba(self, data, *, more=0):
+                return [*self.predict(data), data, more]
 
-        monkeypatch.setattr(mlflow.sklearn, "_load_pyfunc", lambda path: Asks())
-        config = {"flavor": "sklearn", "threads": 3, "device": "cpu"}
-        before = Asks().predict(None)
-        model = served_threads._load_pyfunc("somewhere", config)
-        assert before
-        assert set(model.predict(None)) == {3}
-        assert model.predict_proba("rows", params={})[-1] == "rows"
-        assert Asks().predict(None) == before  # others in the process keep theirs
-        assert model.classes == ("a", "b")
+        before = pools()
+        with settings_kept():
+            model = mlbench_served_v1.limited(Asks(), 3)
+            assert model.predict(None) == {3}
+            assert ThreadPool(1).apply(model.predict, (None,)) == {3}
+            assert model.predict_proba("rows", more=4) == [3, "rows", 4]
+            assert pools() == {**before, "blas": {3}}  # OpenMP's is for the call alone
+        assert pools() == before
+
+    def test_what_is_pickled_answers_as_the_estimator_and_can_be_copied(self):
+        served = mlbench_served_v1.Served(SimpleNamespace(classes=("a", "b"), _own=1), 2)
+        assert served.classes == ("a", "b")
+        with pytest.raises(AttributeError):
+            mlbench_served_v1.Served.__new__(mlbench_served_v1.Served)._estimator  # noqa: B018 - as copying asks
 
     def test_a_script_takes_an_array_or_arrays_by_name(self, artifacts):
         path = str(Path(artifacts.script.path) / "model.ts")
@@ -452,13 +535,13 @@ class TestProof:
             return SimpleNamespace(predict=lambda batch: change(model.predict(batch)))
 
         monkeypatch.setattr(forms.mlflow.pyfunc, "load_model", load)
-        form = forms.forms(artifacts.onnx)[0]
+        form = forms.forms(artifacts.onnx, RuntimeSettings())[0]
         with pytest.raises(forms.UnfitError, match=reason):
             forms.save_verified(form, self.content(artifacts), tmp_path / "model")
 
     def test_without_torch_there_is_nothing_to_keep(self, monkeypatch):
         monkeypatch.delitem(sys.modules, "torch")
-        with forms.torch_settings_kept():
+        with forms.settings_kept():
             assert "torch" not in sys.modules
 
 
@@ -533,6 +616,6 @@ def test_outputs_are_described(artifacts):
 )
 def test_formats_that_only_mlbench_serves_name_what_they_need(kind, meta, beside):
     artifact = Artifact("d" * 64, kind, "", "model", INPUTS, OUTPUTS, 0, meta=meta)
-    (form,) = forms.forms(artifact)
+    (form,) = forms.forms(artifact, RuntimeSettings())
     assert form.name == "mlbench"
     assert list(form.libraries) == ["mlflow", "numpy", "mlflow-mlbench", "torch", "onnxruntime", *beside]

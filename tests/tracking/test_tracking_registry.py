@@ -5,7 +5,7 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
-from promoting import aliases, promote_at_once, record
+from promoting import aliases, at_once, promote_at_once, record
 from tiny_nets import images
 from tiny_study import EXAMPLE, REPORTS, arms_of, make_measurement, make_study, onnx_weights
 
@@ -13,6 +13,7 @@ from mlbench.config import RegistryConfig
 from mlbench.errors import ExitCode, InputError, NotAllowedError, TrackingError
 from mlbench.records import Noise
 from mlbench.tracking import Champion, PromotionRefusedError, find_champion, load_study, promote, publish, rollback
+from mlbench.tracking import registry
 from mlbench.tracking.champion import alias_version
 from mlbench.tracking.refusals import differences
 
@@ -93,7 +94,10 @@ class TestPromote:
         assert (done.version, done.changed, done.dry_run) == (None, False, True)
         assert done.sentence == "'mlbench-tiny' a new version (fast) would be 'champion'"
         assert done.writes == (
+            "make the registered model 'mlbench-tiny'",
+            "put a tag on 'mlbench-tiny' that makes other promotions wait, and take it away at the end",
             f"register 'models:/{done.model_id}' as a new version of 'mlbench-tiny'",
+            "note that version in the tags of the logged model",
             "write the evidence into tags and description of the new version",
             "set the alias 'champion' to the new version (now: unset)",
         )
@@ -103,7 +107,7 @@ class TestPromote:
         tracker, (first, second, _) = three
         promote(tracker, first, CONFIG)
         planned = promote(tracker, second, CONFIG, dry_run=True)
-        assert planned.writes[2:] == (
+        assert planned.writes[-2:] == (
             "set the alias 'previous' to version 1",
             "set the alias 'champion' to the new version (now: version 1)",
         )
@@ -113,6 +117,22 @@ class TestPromote:
         assert planned.tags.items() <= version.tags.items()
         assert version.description == planned.description
         assert promote(tracker, second, CONFIG, dry_run=True).writes == ()
+
+    def test_the_first_writes_what_its_dry_run_says(self, published):
+        tracker, run_id = published
+        planned = promote(tracker, run_id, CONFIG, dry_run=True)
+        assert promote(tracker, run_id, CONFIG).writes == planned.writes
+
+    def test_a_version_of_somebody_else_gets_its_evidence(self, published):
+        tracker, run_id = published
+        model_id = promote(tracker, run_id, CONFIG, dry_run=True).model_id
+        made = mlflow.register_model(f"models:/{model_id}", "mlbench-tiny")
+        tracker.client.set_registered_model_alias("mlbench-tiny", "champion", made.version)
+        planned = promote(tracker, run_id, CONFIG, dry_run=True)
+        assert [write.partition(" ")[0] for write in planned.writes] == ["put", "write"]
+        assert promote(tracker, run_id, CONFIG).changed is False
+        assert tracker.client.get_model_version("mlbench-tiny", "1").tags["mlbench.run"] == run_id
+        assert promote(tracker, run_id, CONFIG, dry_run=True).writes == ()
 
     def test_other_names(self, published):
         tracker, run_id = published
@@ -220,7 +240,7 @@ class TestRefusals:
             return inner(client, name, version, note)
 
         monkeypatch.setattr(type(tracker.client), "update_model_version", meanwhile)
-        with pytest.raises(TrackingError, match="somebody moved 'champion' from version 1 to version None meanwhile"):
+        with pytest.raises(TrackingError, match="'champion' was moved meanwhile, from version 1 to nothing; nothing"):
             promote(tracker, second, CONFIG)
         assert aliases(tracker) == {}
 
@@ -298,6 +318,16 @@ def test_two_processes_promote_at_once(three):
     promote_at_once(tracker, first, second)
 
 
+def test_the_same_study_is_promoted_twice_at_once(published):
+    """From a page and from CI: one version, one champion, and nothing to complain of."""
+    tracker, run_id = published
+    said = at_once(tracker, run_id, run_id)
+    assert said == ["'mlbench-tiny' version 1 (fast) is 'champion' already\n",
+                    "'mlbench-tiny' version 1 (fast) is now 'champion'\n"]  # fmt: skip
+    assert len(tracker.client.search_model_versions("name = 'mlbench-tiny'")) == 1
+    assert (aliases(tracker), tracker.client.get_registered_model("mlbench-tiny").tags) == ({"champion": 1}, {})
+
+
 class TestRollback:
     @pytest.fixture
     def promoted(self, three):
@@ -327,6 +357,30 @@ class TestRollback:
         done = rollback(promoted, "mlbench-tiny", dry_run=True)
         assert (done.version, done.changed) == (2, False)
         assert "would go back" in done.sentence
+        assert done.writes == (
+            "put a tag on 'mlbench-tiny' that makes other promotions wait, and take it away at the end",
+            "set the alias 'champion' to version 2 (now: version 3)",
+            "tag version 3 as rolled back",
+            "set the alias 'previous' to version 1",
+        )
+        assert rollback(promoted, "mlbench-tiny").writes == done.writes
+        last = rollback(promoted, "mlbench-tiny", dry_run=True)
+        assert last.writes[-1] == "take the alias 'previous' away"
+
+    def test_who_moved_it_meanwhile_is_said(self, promoted, monkeypatch):
+        inner = registry._require_still
+
+        def meanwhile(tracker, name, alias, expected):
+            tracker.client.set_registered_model_alias(name, alias, "1")
+            inner(tracker, name, alias, expected)
+
+        monkeypatch.setattr(registry, "_require_still", meanwhile)
+        said = r"was moved meanwhile, from version 3 to version 1 \(promoted by the study 'tiny-20260101-000000', run "
+        with pytest.raises(TrackingError, match=said):
+            rollback(promoted, "mlbench-tiny")
+
+    def test_a_dry_run_leaves_the_aliases(self, promoted):
+        rollback(promoted, "mlbench-tiny", dry_run=True)
         assert aliases(promoted) == {"champion": 3, "previous": 2}
 
     def test_promoted_again_after_a_rollback(self, promoted, three_delivered):

@@ -129,13 +129,13 @@ def onnx_weights():
     return generator.normal(size=(64, 3)).astype(np.float32), generator.normal(size=3).astype(np.float32)
 
 
-def sklearn_artifact(folder):
+def sklearn_artifact(folder, estimator=None):
     """A fitted estimator, and the same as an artifact."""
     import joblib
     from sklearn.linear_model import LogisticRegression
 
     folder.mkdir(parents=True)
-    fitted = LogisticRegression().fit(images(30).reshape(30, 64), np.arange(30) % 3)
+    fitted = (estimator or LogisticRegression()).fit(images(30).reshape(30, 64), np.arange(30) % 3)
     joblib.dump(fitted, folder / "model.joblib")
     inputs = (TensorSpec("pixels", "float32", (None, 64)),)
     meta = {"method": "predict_proba"}
