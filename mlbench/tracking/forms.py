@@ -90,7 +90,9 @@ def _fits(lean: Form, artifact: Artifact, settings: RuntimeSettings) -> bool:
     if lean.name == "onnx":
         asked = read_options(ONNX_OPTIONS, settings.options)
         disabled = asked["graph_level"] == "disable"  # its level is 0, which mlflow.onnx takes for unset
-        return not disabled and all(asked[name] == ONNX_OPTIONS[name].default for name in ("io_binding", "memory_arena"))
+        return not disabled and all(
+            asked[name] == ONNX_OPTIONS[name].default for name in ("io_binding", "memory_arena")
+        )
     if lean.name == "sklearn":
         return True
     plain = settings.inter_threads == 1 and read_options(TORCH_OPTIONS, settings.options) == _TORCH_DEFAULTS

@@ -172,7 +172,15 @@ def rollback(tracker: Tracker, model_name: str, alias: str = "champion", *, dry_
                 tracker.client.set_model_version_tag(model_name, str(current), names.ROLLED_BACK, _moment())
                 _keep_before(tracker, model_name, kept, target)
     return Promotion(
-        model_name, alias, target, current, not dry_run, False, dry_run=dry_run, sentence=sentence, writes=writes
+        model_name,
+        alias,
+        target,
+        current,
+        changed=not dry_run,
+        registered=False,
+        dry_run=dry_run,
+        sentence=sentence,
+        writes=writes,
     )
 
 
@@ -232,7 +240,9 @@ def _planned(
             )
     what = f"version {version}" if version is not None else "a new version"
     tags, description = _tags(loaded, winner), describe.version_note(loaded.study, winner, loaded.run_id)
-    written = registered is not None and tags.items() <= registered.tags.items() and registered.description == description
+    written = (
+        registered is not None and tags.items() <= registered.tags.items() and registered.description == description
+    )
     if changed:
         writes = _writes(target, model_id, version, before, new=new)
     else:
@@ -263,9 +273,7 @@ def _sentence(name: str, alias: str, what: str, before: int | None, *, changed: 
     return f"'{name}' {what} {'would be' if dry_run else 'is now'} '{alias}'{instead}"
 
 
-def _writes(
-    target: Champion, model_id: str, version: int | None, before: int | None, *, new: bool
-) -> tuple[str, ...]:
+def _writes(target: Champion, model_id: str, version: int | None, before: int | None, *, new: bool) -> tuple[str, ...]:
     name, alias = target.model_name, target.alias
     what = f"version {version}" if version is not None else "the new version"
     make = [f"make the registered model '{name}'"] if new else []

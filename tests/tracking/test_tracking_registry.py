@@ -12,8 +12,16 @@ from tiny_study import EXAMPLE, REPORTS, arms_of, make_measurement, make_study, 
 from mlbench.config import RegistryConfig
 from mlbench.errors import ExitCode, InputError, NotAllowedError, TrackingError
 from mlbench.records import Noise
-from mlbench.tracking import Champion, PromotionRefusedError, find_champion, load_study, promote, publish, rollback
-from mlbench.tracking import registry
+from mlbench.tracking import (
+    Champion,
+    PromotionRefusedError,
+    find_champion,
+    load_study,
+    promote,
+    publish,
+    registry,
+    rollback,
+)
 from mlbench.tracking.champion import alias_version
 from mlbench.tracking.refusals import differences
 

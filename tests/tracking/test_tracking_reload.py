@@ -56,9 +56,7 @@ def shelf(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def network(shelf):
-    model = ModelConfig(
-        factory="tiny_nets:narrow", train=TrainConfig(epochs=3, learning_rate=0.01, batch_size=16)
-    )
+    model = ModelConfig(factory="tiny_nets:narrow", train=TrainConfig(epochs=3, learning_rate=0.01, batch_size=16))
     return prepare(WorkloadConfig("reloaded", model, DataConfig("digits", rows=300)), shelf, lambda text: None)
 
 
