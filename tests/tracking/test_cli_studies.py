@@ -100,10 +100,12 @@ def test_promote_and_rollback(three, capsys):
         return int(tracker.client.get_model_version_by_alias("mlbench-tiny", "champion").version)
 
     assert cli.main(["promote", run_ids[0], "--dry-run"]) == 0
-    sentence, register, *_, move = capsys.readouterr().out.splitlines()
+    sentence, make, wait, register, *writes = capsys.readouterr().out.splitlines()
     assert sentence == "'mlbench-tiny' a new version (fast) would be 'champion'"
+    assert make == "  - make the registered model 'mlbench-tiny'"
+    assert "makes other promotions wait" in wait
     assert register.startswith("  - register 'models:/m-")
-    assert move == "  - set the alias 'champion' to the new version (now: unset)"
+    assert "  - set the alias 'champion' to the new version (now: unset)" in writes
     assert list(tracker.client.search_registered_models()) == []
     assert cli.main(["promote", run_ids[0]]) == 0
     assert capsys.readouterr().out == "'mlbench-tiny' version 1 (fast) is now 'champion'\n"

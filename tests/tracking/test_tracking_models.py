@@ -170,10 +170,8 @@ def test_compiled_forms_answer_alike_in_a_fresh_process(tracker, run_id, artifac
 class TestNeeds:
     """What no requirements file can say is said on the model."""
 
-    def said(self, artifact, form=-1):
-        return forms.needs(
-            forms.forms(artifact, RuntimeSettings())[form], forms.Content(artifact, RuntimeSettings(threads=3), EXAMPLE)
-        )
+    def said(self, artifact):
+        return forms.needs(forms.Content(artifact, RuntimeSettings(threads=3), EXAMPLE))
 
     def test_nothing_where_any_machine_will_do(self, artifacts):
         assert [self.said(item) for item in (artifacts.torch, artifacts.script, artifacts.onnx)] == ["", "", ""]
@@ -191,9 +189,7 @@ class TestNeeds:
 
     def test_another_interpreter_has_versions_of_its_own(self, artifacts):
         content = forms.Content(artifacts.onnx, RuntimeSettings(python="old/bin/python"), EXAMPLE)
-        assert "the versions of old/bin/python" in forms.needs(
-            forms.forms(artifacts.onnx, RuntimeSettings())[0], content
-        )
+        assert "the versions of old/bin/python" in forms.needs(content)
 
 
 class TestLoggedModel:
@@ -422,13 +418,14 @@ class TestServed:
         finally:
             torch.set_num_threads(before)
 
-    def test_an_estimator_has_the_threads_that_were_measured(self, tracker, run_id, tmp_path):
+    def test_an_estimator_has_the_threads_that_were_measured(self, tracker, run_id, tmp_path, monkeypatch):
         import mlflow
         from sklearn.base import clone
         from sklearn.ensemble import RandomForestClassifier
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
+        monkeypatch.delitem(sys.modules, SERVED.stem, raising=False)  # other tests have loaded models
         own = make_pipeline(StandardScaler(), RandomForestClassifier(3, n_jobs=-1, random_state=0))
         fitted, artifact = sklearn_artifact(tmp_path / "sklearn", own)
         record = logged(tracker, run_id, artifact, example=None, settings=RuntimeSettings(threads=2))

@@ -42,7 +42,7 @@ def test_every_form_answers_as_it_was_measured(published, artifacts, tmp_path, m
     tracker, run_id = published
     arm, model_id = arms_of(artifacts)["fast" if name == "whole" else name], None
     if name == "whole":  # in the form that needs mlbench, which holds any artifact as it is
-        monkeypatch.setattr(models, "forms", lambda _artifact: (forms._MLBENCH,))
+        monkeypatch.setattr(models, "forms", lambda *_: (forms._MLBENCH,))
         again = replace(arm, artifact=replace(arm.artifact, digest="e" * 64))
         tags = {"mlbench.artifact": again.artifact.digest}
         model_id = models.log_model(tracker, run_id, again, "whole", tags, EXAMPLE).model_id
