@@ -148,6 +148,7 @@ def arm_tags(study: Study, arm: ArmResult, colour: str) -> dict[str, str]:
         **arm.tags,
         names.KIND: "arm",
         names.STUDY: study.name,
+        names.WORKLOAD: study.workload.name,
         names.ARM: arm.name,
         names.ROLE: arm.role,
         names.VERDICT: verdict(arm),

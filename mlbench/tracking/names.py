@@ -11,6 +11,7 @@ from typing import Final
 # tags of runs
 KIND: Final = "mlbench.kind"
 STUDY: Final = "mlbench.study"
+WORKLOAD: Final = "mlbench.workload"
 SCHEMA: Final = "mlbench.schema"
 VERSION: Final = "mlbench.version"
 CREATED: Final = "mlbench.created"

@@ -1,4 +1,4 @@
-"""Saved views of MLflow's run page: all studies, figures over time, and each study with the charts that decide.
+"""Saved views of MLflow's run page: all studies, each workload over time, and each study with the charts that decide.
 
 MLflow keeps saved views as experiment tags in a format of its own (introduced in 3.15), so this is limited to the
 versions that are known to read it; without a view the pages are reached through plain links.
@@ -7,6 +7,7 @@ versions that are known to read it; without a view the pages are reached through
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import uuid
 import zlib
@@ -31,7 +32,7 @@ _TAG_LIMIT = 20_000
 _SPACE = uuid.UUID("6f9b6a54-7c0e-4a43-9a0b-0f6f3f3e2c11")  # names the ids below, so that they repeat
 _SPEED, _SPEEDUP, _CREATED = "latency/p50_ms", "vs_baseline/speedup_p50", "study.created"
 _BARS = (_SPEED, "throughput/samples_per_s", "memory/peak_rss_mib", "memory/disk_mib")
-_ALL_STUDIES, _ARMS, _SHIPPED = "1mlbenchstudies", "1mlbencharmsovertime", "1mlbenchshippedovertime"
+_ALL_STUDIES = "1mlbenchstudies"
 _MOST_RUNS = 200  # that MLflow draws in one chart over time
 _COLUMNS = (
     _SPEEDUP,
@@ -67,8 +68,7 @@ def save_view(runs: OpenStudy, study: Study) -> bool:
     baseline = runs.arms[study.baseline.name].run_id
     views = {
         _ALL_STUDIES: _packed("mlbench: all studies", 1, _studies()),
-        _ARMS: _packed("mlbench: every arm over time", 2, _over_time(study, f"tags.{names.KIND} = 'arm'")),
-        _SHIPPED: _packed("mlbench: arms to ship, over time", 3, _over_time(study, f"tags.{names.SHIP} = 'true'")),
+        **_trends(study),
         _key(info.start_time, runs.run_id): _packed(
             f"mlbench: {study.name}", info.start_time, _state(study, runs.run_id, baseline)
         ),
@@ -127,6 +127,34 @@ def _studies() -> dict[str, Any]:
     columns = ["attributes.`Created`", *(f"tags.`{name}`" for name in (names.DECISION, names.WINNER, names.NOISE))]
     columns.append("params.`workload`")
     return _table(f"tags.{names.KIND} = 'study'", "attributes.start_time", columns, ascending=False)
+
+
+def _trends(study: Study) -> dict[str, str]:
+    """Views of the workload over time, by key: every arm, and those that a study named as its winner.
+
+    Figures of different workloads have nothing to do with each other, so that each workload has views of its own.
+    """
+    workload = study.workload.name
+    quoted = quoted_for_search(workload)
+    if quoted is None:
+        return {}
+    of_workload = f"tags.{names.KIND} = 'arm' AND tags.{names.WORKLOAD} = {quoted}"
+    winners = f"{of_workload} AND tags.{names.SHIP} = 'true'"
+    return {
+        trend_key("arms", workload): _packed(f"mlbench: {workload}, every arm over time", 2, _over_time(study, of_workload)),
+        trend_key("winners", workload): _packed(f"mlbench: {workload}, winners over time", 3, _over_time(study, winners)),
+    }
+
+
+def trend_key(what: str, workload: str) -> str:
+    """The key of a view over time: ``arms`` or ``winners`` of a workload."""
+    return f"1mlbench{what}{hashlib.sha256(workload.encode()).hexdigest()[:12]}"
+
+
+def quoted_for_search(text: str) -> str | None:
+    """A value in MLflow's search language, which has no way to escape; None where it has both quotation marks."""
+    mark = next((mark for mark in "'\"" if mark not in text), None)
+    return None if mark is None else f"{mark}{text}{mark}"
 
 
 def _over_time(study: Study, search: str) -> dict[str, Any]:

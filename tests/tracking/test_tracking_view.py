@@ -58,11 +58,11 @@ def test_all_studies_have_one_view(published):
 
 
 @saved_views
-@pytest.mark.parametrize(("key", "expected"), [(view._ARMS, 4), (view._SHIPPED, 1)])
+@pytest.mark.parametrize(("key", "expected"), [("arms", 4), ("winners", 1)])
 def test_figures_over_time(published, key, expected):
     """MLflow itself finds the arms, and every chart has the time of the study, which each arm says."""
     tracker, _ = published
-    _, saved = state(tracker, key)
+    _, saved = state(tracker, view.trend_key(key, "tiny"))
     found = tracker.client.search_runs([tracker.experiment_id], saved["searchFilter"])
     measured = [run for run in found if run.data.metrics]
     assert len(measured) == expected
@@ -71,6 +71,22 @@ def test_figures_over_time(published, key, expected):
         assert (chart["type"], chart["xaxis"]) == ("SCATTER", {"key": "study.created", "type": "PARAM"})
     assert {run.data.params["study.created"] for run in found} == {"2026-01-01 00:00:00"}
     assert "metrics.`quality/accuracy`" in saved["selectedColumns"]
+
+
+@saved_views
+def test_each_workload_has_views_over_time_of_its_own(published, artifacts):
+    """Milliseconds of one model beside those of another would look like a trend."""
+    tracker, run_id = published
+    study, runs = make_study(artifacts), tracker.resume_study(run_id)
+    for name in ("it's", "o'\"clock"):
+        assert save_view(runs, replace(study, workload=replace(study.workload, name=name)))
+    name, saved = state(tracker, view.trend_key("winners", "it's"))
+    assert name == "mlbench: it's, winners over time"
+    assert saved["searchFilter"].endswith("""AND tags.mlbench.workload = "it's" AND tags.mlbench.ship = 'true'""")
+    assert len(tracker.client.search_runs([tracker.experiment_id], saved["searchFilter"])) == 0
+    tags = tracker.client.get_experiment(tracker.experiment_id).tags
+    kept = [key for key in tags if key.startswith(("mlflow.sharedViewState.1mlbencharms", "mlflow.sharedViewState.1mlbenchw"))]
+    assert len(kept) == 4  # of the first two; MLflow has no way to search for the third
 
 
 @saved_views
