@@ -140,9 +140,10 @@ def _trends(study: Study) -> dict[str, str]:
         return {}
     of_workload = f"tags.{names.KIND} = 'arm' AND tags.{names.WORKLOAD} = {quoted}"
     winners = f"{of_workload} AND tags.{names.SHIP} = 'true'"
+    every, shipped = _over_time(study, of_workload), _over_time(study, winners)
     return {
-        trend_key("arms", workload): _packed(f"mlbench: {workload}, every arm over time", 2, _over_time(study, of_workload)),
-        trend_key("winners", workload): _packed(f"mlbench: {workload}, winners over time", 3, _over_time(study, winners)),
+        trend_key("arms", workload): _packed(f"mlbench: {workload}, every arm over time", 2, every),
+        trend_key("winners", workload): _packed(f"mlbench: {workload}, winners over time", 3, shipped),
     }
 
 
