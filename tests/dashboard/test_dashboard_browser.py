@@ -242,6 +242,42 @@ def test_the_keyboard_alone_is_enough(visit: Visit) -> None:
     assert page.evaluate("document.activeElement.name") == "q"
 
 
+def test_a_study_is_filtered_drilled_into_and_promoted_by_the_keyboard_alone(visit: Visit, place: Place) -> None:
+    page, client = visit.page, place.tracker.client
+    promote(place.tracker, place.later, RegistryConfig())  # so that there is something to change
+
+    def tab_to(what: str) -> None:
+        """Press Tab until that element has the focus, as somebody would who has no mouse."""
+        for _ in range(200):
+            page.keyboard.press("Tab")
+            if page.evaluate("what => document.activeElement.matches(what)", what):
+                return
+        raise AssertionError(f"Tab never comes to {what}")
+
+    page.goto(f"/mlbench/studies/{place.first}")
+    visit.drawn("plane")
+    tab_to("#axes input[name=arm][value='1']")
+    page.keyboard.press("Space")
+    expect(page.locator("tr[data-arm='1']")).to_be_hidden()
+    page.keyboard.press("Space")
+    expect(page.locator("tr[data-arm='1']")).to_be_visible()
+    tab_to("a[data-drill]")
+    chosen = page.evaluate("document.activeElement.dataset.drill")
+    page.keyboard.press("Enter")
+    visit.drawn("samples")
+    expect(page.locator(".figure-table tbody tr")).to_have_count(1)
+    assert page.locator(f"#axes input[name=arm][value='{chosen}']").is_checked()
+
+    page.goto(f"/mlbench/studies/{place.first}/promote")
+    tab_to("input[name=confirm]")
+    page.keyboard.press("Space")
+    tab_to(".confirm button")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#done")
+    champion = client.get_model_version_by_alias("mlbench-digits", "champion")
+    assert champion.tags["mlbench.run"] == place.first
+
+
 def test_hostile_names_do_nothing(visit: Visit, place: Place) -> None:
     page = visit.page
     page.goto("/mlbench/?q=script")

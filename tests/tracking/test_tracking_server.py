@@ -17,6 +17,7 @@ from tiny_study import EXAMPLE, REPORTS, arms_of, make_measurement, make_study
 
 from mlbench.config import RegistryConfig, TrackingConfig
 from mlbench.errors import InputError, TrackingError
+from mlbench.reporting import render_html
 from mlbench.tracking import (
     connect,
     content,
@@ -59,7 +60,9 @@ def run_ids(address, artifacts):
     for name in ("first", "second"):
         runs = tracker.open_study(name, study.config, study.overrides)
         winner = {"fast": arms_of(artifacts)["fast"]}
-        publish(replace(study, name=name), make_measurement(), runs, arms=winner, example=EXAMPLE, **REPORTS)
+        study, measured = replace(study, name=name), make_measurement()
+        pages = {**REPORTS, "report_html": render_html(study, {}, measured.turns)}
+        publish(study, measured, runs, arms=winner, example=EXAMPLE, **pages)
         found.append(runs.run_id)
     return found
 
@@ -117,13 +120,20 @@ def test_every_page_in_a_real_browser(address, run_ids):
         drawn(1, ".parcoords")
         page.get_by_text("Show change from baseline").first.wait_for()
         assert page.get_by_text("broken", exact=True).count() > 0  # every arm, also the one without figures
-        for view_key, name in ((view._ARMS, "every arm over time"), (view._SHIPPED, "arms to ship, over time")):
-            visit(f"{charts}={view_key}", f"mlbench: {name}", "Over time")
+        for what, name in (("arms", "every arm over time"), ("winners", "winners over time")):
+            visit(f"{charts}={view.trend_key(what, 'tiny')}", f"mlbench: tiny, {name}", "Over time")
             drawn(5)
         visit(experiment_url(tracker), "mlbench: all studies", "first", "second", "promote")
         visit(run, "Ship it", "mlbench.decision")
         visit(f"{run}/artifacts/report/report.html", "report.html")
-        page.frame_locator("iframe#html").get_by_text("report").wait_for()
+        report = page.frame_locator("iframe#html")
+        report.get_by_role("heading", name="Ship fast").first.wait_for()
+        report.locator(".js-plotly-plot .main-svg").first.wait_for()  # drawn, from what is inside the page
+        arm = load_study(tracker, run_ids[0]).arms["fast"]
+        visit(f"{address}/#/experiments/{tracker.experiment_id}/runs/{arm}", "fast", "mlbench.verdict", "recipe")
+        visit(f"{address}/#/experiments/{tracker.experiment_id}/models", "tiny-fast")
+        model = tracker.client.get_run(arm).data.tags["mlbench.model"]
+        visit(f"{address}/#/experiments/{tracker.experiment_id}/models/{model}", "tiny-fast", "latency/p50_ms")
         visit(f"{address}/#/models/shown/versions/1", "mlbench.policy", "keep_accuracy", "fast")
     assert [url for url in asked if not url.startswith((address, "data:", "blob:", "about:"))] == []
 
