@@ -80,7 +80,7 @@ def draw(study: Study) -> None:
 def main(reference: str | None) -> None:
     """Take over the study, if one is named, and write the section."""
     if reference is not None:
-        study = load_study(reference)
+        study = load_study(reference).record
         draw(study)
         RECORD.write_bytes(gzip.compress(to_json(study, indent=None).encode(), mtime=0))
     text = README.read_text(encoding="utf-8")
