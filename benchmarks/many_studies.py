@@ -1,6 +1,7 @@
 """How long pages and ``mlbench show`` take when thousands of studies are stored.
 
-Makes an SQLite store with that many studies (each with its arms as runs, their metrics, and ``study.json``), starts
+Makes an SQLite store with that many studies (each with its arms as runs, their metrics, and ``study.json``), promotes
+the winners of some of them one after the other, starts
 ``mlflow server --app-name mlbench`` on it, and opens the pages in Chromium: the time from asking for a page until the
 browser has painted its content for the first time.
 """
@@ -25,10 +26,10 @@ from shared import finish, machine, machine_alone, table
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from mlbench.config import TrackingConfig
+from mlbench.config import RegistryConfig, TrackingConfig
 from mlbench.records import Study, to_json
 from mlbench.reporting.colours import arm_colours
-from mlbench.tracking import Tracker, connect, content, names, server
+from mlbench.tracking import Tracker, connect, content, load_study, names, promote, server
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "reporting"))
 
@@ -37,6 +38,7 @@ from reporting_studies import make_study
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--no-proxy-server"]
 PORT = 5907
+MODEL, CHAMPIONS = "mlbench-digits", 20
 _PAINT = """new Promise(done => new PerformanceObserver(found => {
   for (const entry of found.getEntriesByName("first-contentful-paint")) done(entry.startTime);
 }).observe({type: "paint", buffered: true}))"""
@@ -62,6 +64,21 @@ def fill(tracker: Tracker, study: Study, number: int, say: Callable[[str], None]
         if (place + 1) % 100 == 0:
             say(f"{place + 1} of {number} studies")
     return run_ids
+
+
+def promote_some(tracker: Tracker, run_ids: Sequence[str]) -> None:
+    """Make the winners of these studies champions, one after the other; the last one is left to be promoted.
+
+    Their models have no files.
+    """
+    for run_id in run_ids:
+        loaded = load_study(tracker, run_id)
+        winner = loaded.arms[str(loaded.study.decision.winner)]
+        model = tracker.client.create_logged_model(tracker.experiment_id, "winner", source_run_id=winner)
+        tracker.client.finalize_logged_model(model.model_id, "READY")
+        tracker.client.set_tag(winner, names.MODEL, model.model_id)
+        if run_id != run_ids[-1]:
+            promote(tracker, run_id, RegistryConfig(model_name=MODEL))
 
 
 def _run(
@@ -123,6 +140,9 @@ def measure(store: str, run_ids: Sequence[str], repeats: int) -> list[list[str]]
         "list, a search that finds most": f"{root}/?q=0",
         "a study": f"{root}/studies/{newest}",
         "two studies compared": f"{root}/compare?study={newest}&study={run_ids[0]}",
+        "models": f"{root}/models",
+        "history of a model": f"{root}/models/{MODEL}",
+        "a promotion": f"{root}/studies/{newest}/promote",
     }
     rows = []
     with server.serving(store, PORT), browser() as page:
@@ -154,6 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _unsafe()
             tracker = connect(TrackingConfig(uri=f"sqlite:///{name}/mlflow.db"))
             run_ids = fill(tracker, study, chosen.studies, lambda text: print(text, file=sys.stderr))
+            promote_some(tracker, run_ids[-CHAMPIONS - 1 :])
             rows = measure(tracker.location.uri, run_ids, chosen.repeats)
         finally:
             os.chdir(before)

@@ -457,14 +457,13 @@ def test_what_benchmark_app_has_in_force_is_read_from_its_log() -> None:
 
 
 def test_stored_copies_are_studies_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlflow import MlflowClient
-
-    from mlbench.tracking import Search, Tracker, find_studies, load_study
-    from mlbench.tracking.uris import Location
+    from mlbench.config import RegistryConfig, TrackingConfig
+    from mlbench.tracking import Search, connect, find_studies, load_study, promote
 
     monkeypatch.chdir(tmp_path)
-    client = MlflowClient("sqlite://")
-    tracker = Tracker(client, Location("sqlite://", "the test"), client.create_experiment("mlbench"), "mlbench")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    tracker = connect(TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db"))
+    client = tracker.client
     said: list[str] = []
     study = many_studies.make_study()
     run_ids = many_studies.fill(tracker, study, 2, said.append)
@@ -472,6 +471,10 @@ def test_stored_copies_are_studies_like_any_other(tmp_path: Path, monkeypatch: p
     assert [(item.run_id, item.name) for item in found] == [(run_ids[1], "digits-00001"), (run_ids[0], "digits-00000")]
     assert load_study(tracker, run_ids[0]).study.decision == study.decision
     assert len(load_study(tracker, run_ids[0]).arms) == len(study.arms)
+    many_studies.promote_some(tracker, run_ids)
+    assert client.get_model_version_by_alias(many_studies.MODEL, "champion").tags["mlbench.run"] == run_ids[0]
+    planned = promote(tracker, run_ids[1], RegistryConfig(model_name=many_studies.MODEL), dry_run=True)
+    assert planned.writes[-1] == "set the alias 'champion' to the new version (now: version 1)"
 
 
 def test_times_are_said_with_the_first_one_apart() -> None:
