@@ -1,14 +1,13 @@
 """One study whose variants crash, hang, are killed and answer nonsense: each is named, and the others go on."""
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from caches import share_artifacts
 from memory_group import memory_group
+from processes import gone
 from tiny import TINY
 
 from mlbench import cli, registry
@@ -144,24 +143,11 @@ def test_an_arm_that_never_gets_through_a_trial_has_failed_by_name(study: Study,
     assert (arm.metrics, arm.verdicts, arm.quality) == ({}, {}, None)
 
 
-def is_gone(pid: int) -> bool:
-    """Whether a process that is not ours to wait for ends, be it that nobody takes leave of it."""
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
-            return True
-        time.sleep(0.01)
-    return False
-
-
 def test_a_worker_that_hangs_is_ended_with_what_it_started(study: Study, folder: Path) -> None:
     assert study.arm("hangs").status == "failed"
     children = [int(line) for line in (folder / "children").read_text().split()]
     assert len(children) == 2  # it had a second chance
-    assert all(map(is_gone, children))
+    assert all(gone(child, 10) for child in children)
 
 
 def test_a_worker_that_is_ended_for_memory_says_so(study: Study, group: Path | None) -> None:

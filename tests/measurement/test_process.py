@@ -17,6 +17,7 @@ import psutil
 import pytest
 from fakes import make_arm
 from memory_group import memory_group
+from processes import gone
 
 from mlbench import registry
 from mlbench.config import ProtocolConfig, ScenarioConfig
@@ -113,19 +114,6 @@ def load(worker: WorkerProcess, which: Arm, directory: Path) -> dict[str, Any]:
     return worker.answer(60)[0]
 
 
-def is_gone(pid: int) -> bool:
-    """Whether a process that is not ours to wait for has ended, be it that nobody has taken leave of it yet."""
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
-            return True
-        time.sleep(0.01)
-    return False
-
-
 @pytest.mark.usefixtures("plugin")
 def test_a_library_that_prints_does_not_break_the_conversation(tmp_path: Path) -> None:
     worker = WorkerProcess(arm("prints"))
@@ -168,7 +156,7 @@ def test_a_worker_that_hangs_is_ended_with_everything_that_it_started(tmp_path: 
     with pytest.raises(WorkerGoneError, match=r"no answer for 0\.1 s and was ended") as caught:
         worker.answer(0.1)
     assert (caught.value.signal, psutil.pid_exists(worker.pid)) == (None, False)
-    assert is_gone(int(child.read_text()))
+    assert gone(int(child.read_text()), 10)
     worker.stop()  # stopping twice is harmless
 
 
@@ -233,7 +221,7 @@ def test_what_a_worker_started_ends_with_it_when_it_crashes(tmp_path: Path) -> N
     with pytest.raises(WorkerGoneError, match="was ended by signal SIGSEGV") as caught:
         load(worker, arm("segfaults", starts=str(child)), tmp_path)
     assert caught.value.signal == "SIGSEGV"
-    assert is_gone(int(child.read_text()))
+    assert gone(int(child.read_text()), 10)
     worker.stop()
 
 
