@@ -113,12 +113,15 @@ def lived(folder: Path, name: str, kills: int, lines: int, draw: random.Random, 
 
 
 def wrong_turns(measured: Measurement) -> int:
-    """Turns of the plan that are not there once with all calls of their condition, and turns that are not planned."""
-    plan = measured.plan
+    """Turns of the plan that are not there once with all calls of their condition, and turns that are not planned.
+
+    A trial that took the place of one in which a worker died counts as that one.
+    """
+    plan, places = measured.plan, measured.counted
     planned = {(item.trial, item.key, item.round, arm) for item in plan.schedule for arm in item.order}
     calls = {condition.key: (condition.discard, condition.calls) for condition in plan.conditions}
     whole = [
-        (turn.trial, turn.key, turn.round, turn.arm)
+        (places.get(turn.trial), turn.key, turn.round, turn.arm)
         for turn in measured.turns
         if (len(turn.discarded_ns), len(turn.timed_ns)) == (calls[turn.key][0], calls[turn.key][1] * turn.group)
     ]

@@ -193,17 +193,24 @@ def measured_before(journal: Journal, planned: Planned, say: Callable[[str], Non
     parts, damaged = journal.finished(planned.plan)
     for problem in damaged:
         say(f"{problem}; that trial is measured again")
-    if parts:
-        say(f"{len(parts)} of {planned.plan.trials} trials were measured before, and are not measured again")
+    if _whole(parts):
+        say(f"{_whole(parts)} of {planned.plan.trials} trials were measured before, and are not measured again")
     return [continued(part, epoch()) for part in parts]
+
+
+def _whole(parts: Sequence[Measurement]) -> int:
+    """How many of these trials count; in the place of the others a further one was measured, or is still to be."""
+    return sum(not part.replaced for part in parts)
 
 
 def notices(before: Sequence[Measurement]) -> list[Notice]:
     """What the reader of a resumed study must know."""
     if not before:
         return []
-    message = f"the study was resumed: {len(before)} of its trials are of an earlier sitting, whose time is not counted"
-    return [Notice("resumed", message, "if the machine was changed in between, measure it anew")]
+    trials = f"{_whole(before)} of its trials are of an earlier sitting, whose time is not counted"
+    return [
+        Notice("resumed", f"the study was resumed: {trials}", "if the machine was changed in between, measure it anew")
+    ]
 
 
 __all__ = ["check_same_arms", "journaled_arm", "measured_before", "notices", "open_runs", "resume"]

@@ -7,11 +7,11 @@ resumed after a restart has one time line.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mlbench.records import Measurement
+from mlbench.records import Measurement, Turn
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -56,5 +56,8 @@ def continued(part: Measurement, now: Epoch) -> Measurement:
     if not part.boot or part.boot == now.boot:
         return part
     offset = part.epoch_ns - now.unix_ns
-    turns = tuple(replace(turn, start_ns=turn.start_ns + offset, end_ns=turn.end_ns + offset) for turn in part.turns)
-    return replace(part, turns=turns, epoch_ns=now.unix_ns, boot=now.boot)
+
+    def moved(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+        return tuple(replace(turn, start_ns=turn.start_ns + offset, end_ns=turn.end_ns + offset) for turn in turns)
+
+    return replace(part, turns=moved(part.turns), void=moved(part.void), epoch_ns=now.unix_ns, boot=now.boot)

@@ -269,7 +269,7 @@ def measure(
         before: Trials that were measured earlier, as ``keep`` was given them.
     """
     progress.phase("Measuring")
-    begun, done = time.monotonic(), len(before)
+    begun, done = time.monotonic(), sum(not part.replaced for part in before)
 
     def report(trial: int, share: float) -> None:
         spent = time.monotonic() - begun

@@ -7,12 +7,13 @@ Each file holds one arm and says in its metadata which table it is (``mlbench.ta
 table          columns
 =============  =======================================================================================================
 samples        one row per call: ``trial``, ``round``, ``position``, ``batch_size``, ``input_length`` and ``threads``
-               (null where not swept), ``phase`` (``warmup``, ``discarded`` or ``timed``), ``call`` (from 0 within its
-               turn and phase), ``group`` (calls per timed value), ``ns``. Warm-up belongs to no turn: its ``round``
-               and ``position`` are null.
+               (null where not swept), ``counted`` (false in a trial in whose place another one was measured: kept, and
+               in no figure; these rows come last), ``phase`` (``warmup``, ``discarded`` or ``timed``), ``call`` (from 0
+               within its turn and phase), ``group`` (calls per timed value), ``ns``. Warm-up belongs to no turn: its
+               ``round`` and ``position`` are null.
 hardware       one row per turn: ``trial``, ``round``, ``position``, ``batch_size``, ``input_length``, ``threads``,
-               ``start_ns``, ``end_ns``, ``cpu_ns``, ``wall_ns``, and one column per hardware figure, null where it
-               could not be read.
+               ``counted`` (as above), ``start_ns``, ``end_ns``, ``cpu_ns``, ``wall_ns``, and one column per hardware
+               figure, null where it could not be read.
 predictions    one row per test item, in test-set order: ``row``, ``label``, ``predicted`` (what the task made of the
                outputs), ``output_0`` ... ``output_n``. Several labels per item are ``label_0`` ... ``label_n``, and
                so are predictions.
@@ -42,7 +43,8 @@ _CONDITION = ("batch_size", "input_length", "threads")
 _TURN_KEY = ("trial", "round", "position", *_CONDITION)
 _NULLABLE = ("round", "position", "input_length", "threads")
 _TURN_TIMES = ("start_ns", "end_ns", "cpu_ns", "wall_ns")
-_SAMPLES = (*_TURN_KEY, "phase", "call", "group", "ns")
+_COUNTED = "counted"  # not in what was written up to schema version 1, where every trial counts
+_SAMPLES = (*_TURN_KEY, _COUNTED, "phase", "call", "group", "ns")
 
 
 def write_samples(path: Path, arm: str, measurement: Measurement) -> None:
@@ -56,21 +58,26 @@ def write_samples(path: Path, arm: str, measurement: Measurement) -> None:
     import pyarrow as pa
 
     blocks: list[Columns] = []
-    for report in measurement.workers:
-        if report.arm == arm:
-            first = measurement.plan.first_of(report.threads)
-            where = (report.trial, _NULL, _NULL, *_numbers(first))
-            blocks.append(_calls(where, "warmup", report.warmup_ns, 1))
-    for turn in measurement.turns:
-        if turn.arm == arm:
-            where = (turn.trial, turn.round, turn.position, *_numbers(turn.key))
-            blocks.append(_calls(where, "discarded", turn.discarded_ns, 1))
-            blocks.append(_calls(where, "timed", turn.timed_ns, turn.group))
+    for counted, reports, turns in (
+        (True, measurement.workers, measurement.turns),
+        (False, measurement.void_workers, measurement.void),
+    ):
+        for report in reports:
+            if report.arm == arm:
+                first = measurement.plan.first_of(report.threads)
+                where = (report.trial, _NULL, _NULL, *_numbers(first), counted)
+                blocks.append(_calls(where, "warmup", report.warmup_ns, 1))
+        for turn in turns:
+            if turn.arm == arm:
+                where = (turn.trial, turn.round, turn.position, *_numbers(turn.key), counted)
+                blocks.append(_calls(where, "discarded", turn.discarded_ns, 1))
+                blocks.append(_calls(where, "timed", turn.timed_ns, turn.group))
     columns = {name: np.concatenate([b[name] for b in blocks]) if blocks else np.empty(0, int) for name in _SAMPLES}
     arrays: dict[str, Any] = {
         name: pa.array(columns[name], pa.int32(), mask=columns[name] == _NULL if name in _NULLABLE else None)
         for name in (*_TURN_KEY, "call", "group")
     }
+    arrays[_COUNTED] = pa.array(columns[_COUNTED], pa.bool_())
     arrays["phase"] = pa.DictionaryArray.from_arrays(pa.array(columns["phase"], pa.int8()), list(PHASES))
     arrays["ns"] = pa.array(columns["ns"], pa.int64())
     _write(path, "samples", arm, {name: arrays[name] for name in _SAMPLES})
@@ -80,22 +87,25 @@ def read_samples(path: Path) -> Columns:
     """Every call of one arm, as written by :func:`write_samples`.
 
     Returns:
-        Arrays of equal length by column name, in the order of measurement; ``round`` and ``position`` are -1 for
-        warm-up calls, ``input_length`` and ``threads`` where they are not swept; ``phase`` holds text.
+        Arrays of equal length by column name, trial by trial in the order of measurement; ``round`` and ``position``
+        are -1 for warm-up calls, ``input_length`` and ``threads`` where they are not swept; ``phase`` holds text, and
+        ``counted`` truth values.
 
     Raises:
         RecordError: Damaged, not a samples table, or written by a newer mlbench.
     """
     import pyarrow as pa
 
-    table = _read(path, "samples", dict.fromkeys(_SAMPLES, "i") | {"phase": "t"})
+    needed = dict.fromkeys((name for name in _SAMPLES if name != _COUNTED), "i") | {"phase": "t"}
+    table = _read(path, "samples", needed)
     columns: Columns = {}
     for name in _SAMPLES:
-        column = table.column(name)
-        if name == "phase":
-            columns[name] = np.asarray(column.cast(pa.string()).to_pylist(), dtype=np.str_)
+        if name == _COUNTED:
+            columns[name] = _read_counted(table)
+        elif name == "phase":
+            columns[name] = np.asarray(table.column(name).cast(pa.string()).to_pylist(), dtype=np.str_)
         else:
-            columns[name] = column.fill_null(_NULL).to_numpy()
+            columns[name] = table.column(name).fill_null(_NULL).to_numpy()
     return columns
 
 
@@ -109,8 +119,10 @@ def write_hardware(path: Path, arm: str, measurement: Measurement) -> None:
     """
     import pyarrow as pa
 
-    turns = [turn for turn in measurement.turns if turn.arm == arm]
+    counted = [turn for turn in measurement.turns if turn.arm == arm]
+    turns = [*counted, *(turn for turn in measurement.void if turn.arm == arm)]
     arrays: dict[str, Any] = {name: pa.array([getattr(turn, name) for turn in turns], pa.int32()) for name in _TURN_KEY}
+    arrays[_COUNTED] = pa.array([index < len(counted) for index in range(len(turns))], pa.bool_())
     arrays |= {name: pa.array([getattr(turn, name) for turn in turns], pa.int64()) for name in _TURN_TIMES}
     figures = sorted({name for turn in turns for name in turn.hardware})
     arrays |= {name: pa.array([turn.hardware.get(name) for turn in turns], pa.float64()) for name in figures}
@@ -122,16 +134,25 @@ def read_hardware(path: Path) -> Columns:
 
     Returns:
         Arrays of equal length by column name; hardware figures are float64, not-a-number where absent;
-        ``input_length`` and ``threads`` are -1 where they are not swept.
+        ``input_length`` and ``threads`` are -1 where they are not swept; ``counted`` holds truth values.
 
     Raises:
         RecordError: Damaged, not a hardware table, or written by a newer mlbench.
     """
     table = _read(path, "hardware", dict.fromkeys((*_TURN_KEY, *_TURN_TIMES), "i"), others="if")
-    return {
+    columns = {
         name: table.column(name).fill_null(_NULL).to_numpy() if name in _TURN_KEY else table.column(name).to_numpy()
         for name in table.column_names
     }
+    return {**columns, _COUNTED: _read_counted(table)}
+
+
+def _read_counted(table: Any) -> npt.NDArray[np.bool_]:
+    """Which rows are of trials that count."""
+    if _COUNTED not in table.column_names:
+        return np.ones(table.num_rows, bool)
+    counted: npt.NDArray[np.bool_] = table.column(_COUNTED).to_numpy()
+    return counted
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
@@ -197,7 +218,7 @@ def _columns(table: Any, name: str) -> list[str]:
     return [column for column in table.column_names if column.startswith(f"{name}_")]
 
 
-def turns_of(arm: str, samples: Columns, hardware: Columns) -> tuple[Turn, ...]:
+def turns_of(arm: str, samples: Columns, hardware: Columns) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
     """The arm's turns, put together again from its two tables.
 
     Args:
@@ -206,12 +227,12 @@ def turns_of(arm: str, samples: Columns, hardware: Columns) -> tuple[Turn, ...]:
         hardware: From :func:`read_hardware`.
 
     Returns:
-        Turns in the order of the hardware table.
+        Turns of the trials that count and the void ones, each in the order of the hardware table.
     """
     key = np.column_stack([samples[name] for name in ("trial", "round", *_CONDITION)])
     spans = _spans(key)
-    figures = [name for name in hardware if name not in (*_TURN_KEY, *_TURN_TIMES)]
-    turns = []
+    figures = [name for name in hardware if name not in (*_TURN_KEY, *_TURN_TIMES, _COUNTED)]
+    turns: dict[bool, list[Turn]] = {True: [], False: []}
     for index in range(len(hardware["trial"])):
         numbers = {name: int(hardware[name][index]) for name in (*_TURN_KEY, *_TURN_TIMES)}
         condition = tuple(numbers.pop(name) for name in _CONDITION)
@@ -219,7 +240,7 @@ def turns_of(arm: str, samples: Columns, hardware: Columns) -> tuple[Turn, ...]:
         phase, ns, group = samples["phase"][span], samples["ns"][span], samples["group"][span]
         timed = phase == "timed"
         read = {name: float(hardware[name][index]) for name in figures}
-        turns.append(
+        turns[bool(hardware[_COUNTED][index])].append(
             Turn(
                 arm=arm,
                 discarded_ns=ns[phase == "discarded"],
@@ -230,7 +251,7 @@ def turns_of(arm: str, samples: Columns, hardware: Columns) -> tuple[Turn, ...]:
                 **numbers,
             )
         )
-    return tuple(turns)
+    return tuple(turns[True]), tuple(turns[False])
 
 
 def warmup_of(samples: Columns) -> dict[tuple[int, int | None], npt.NDArray[np.int64]]:
@@ -255,7 +276,7 @@ def _condition(numbers: tuple[int, ...]) -> ConditionKey:
 
 def _calls(where: tuple[int, ...], phase: str, ns: npt.NDArray[np.int64], group: int) -> Columns:
     count = len(ns)
-    columns: Columns = {name: np.full(count, value) for name, value in zip(_TURN_KEY, where, strict=True)}
+    columns: Columns = {name: np.full(count, value) for name, value in zip((*_TURN_KEY, _COUNTED), where, strict=True)}
     columns["phase"] = np.full(count, PHASES.index(phase))
     columns["call"] = np.arange(count)
     columns["group"] = np.full(count, group)
@@ -297,7 +318,7 @@ def _read(path: Path, table: str, needed: Mapping[str, str], others: str = "") -
         path: The file.
         table: Which table it should be.
         needed: Columns that must be there, and what each holds: ``i`` whole numbers, ``f`` floats, ``t`` texts.
-        others: What further columns may hold.
+        others: What further columns may hold, besides truth values (``b``) in ``counted``.
 
     Raises:
         RecordError: Damaged, another table, more than fits into memory, or written by a newer mlbench.
@@ -327,8 +348,8 @@ def _read(path: Path, table: str, needed: Mapping[str, str], others: str = "") -
     missing = [name for name in needed if name not in names]
     if missing:
         raise RecordError(f"'{path.name}' is damaged: it lacks the columns {', '.join(missing)}")
-    times = Counter(names)
-    odd = [name for name in names if times[name] > 1 or not _holds(content, name, needed.get(name, others))]
+    times, kinds = Counter(names), {**needed, _COUNTED: "b"}
+    odd = [name for name in names if times[name] > 1 or not _holds(content, name, kinds.get(name, others))]
     if odd:
         raise RecordError(f"'{path.name}' is damaged: its column {odd[0]} does not hold what it should")
     return content
@@ -340,7 +361,8 @@ def _holds(table: Any, name: str, kinds: str) -> bool:
 
     column = table.column(name)
     kind = column.type.value_type if is_.is_dictionary(column.type) else column.type
-    found = "i" if is_.is_integer(kind) else "f" if is_.is_floating(kind) else "t" if is_.is_string(kind) else "?"
+    tests = {"i": is_.is_integer, "f": is_.is_floating, "t": is_.is_string, "b": is_.is_boolean}
+    found = next((short for short, is_kind in tests.items() if is_kind(kind)), "?")
     may_be_absent = found == "f" or name in _NULLABLE
     return found in kinds and (may_be_absent or column.null_count == 0)
 

@@ -136,7 +136,7 @@ class Journal:
         """Keep a finished trial.
 
         Args:
-            number: From 0.
+            number: From 0; also of a trial that does not count.
             part: What was measured in that trial, and nothing else.
 
         Raises:
@@ -158,6 +158,8 @@ class Journal:
             turns=tuple(turn for turn in measurement.turns if turn.trial not in kept),
             workers=tuple(worker for worker in measurement.workers if worker.trial not in kept),
             lost=tuple(loss for loss in measurement.lost if loss.trial not in kept),
+            void=tuple(turn for turn in measurement.void if turn.trial not in kept),
+            void_workers=tuple(worker for worker in measurement.void_workers if worker.trial not in kept),
         )
         self._write(_REST, lambda folder: files.write_measurement(folder, rest))
         self._write(_CONCLUDED, lambda folder: _put_conclusion(folder, conclusion))
@@ -251,7 +253,9 @@ class Journal:
             turns=tuple(chain.from_iterable(part.turns for part in parts)),
             workers=tuple(chain.from_iterable(part.workers for part in parts)),
             lost=tuple(chain.from_iterable(part.lost for part in parts)),
-        )
+            void=tuple(chain.from_iterable(part.void for part in parts)),
+            void_workers=tuple(chain.from_iterable(part.void_workers for part in parts)),
+        ).sorted_out()
 
     def conclusion(self) -> Conclusion | None:
         """What was concluded; None where the study ended before.

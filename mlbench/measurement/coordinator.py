@@ -1,9 +1,9 @@
 """The coordinator: starts the workers of a trial, passes the turn from one to the next, and collects what they say.
 
 It sleeps in a blocking read while a worker measures, and exactly one worker runs at any time: before the next one is
-spoken to, the threads of the last one are asleep. A worker that dies or hangs takes nothing with it: its trial is
-measured once more, with fresh workers for all arms, and the others go on. Nothing that was measured is lost: whatever
-ends the measurement early, the turns so far are returned.
+spoken to, the threads of the last one are asleep. A worker that dies or hangs takes nothing with it: another trial is
+measured in the place of its trial, with fresh workers for all arms, and the others go on. Nothing that was measured is
+lost: whatever ends the measurement early, the turns so far are returned, and so are those that do not count.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Settled = Callable[[int, Measurement], bool]
 """Asked at every look (from 1) but the last whether what was measured so far is enough."""
 
 Reporter = Callable[[int, float], None]
-"""Called between rounds with the trial's number (from 0) and the share of all rounds that is done."""
+"""Called between rounds with the number (from 0) of the plan's trial and the share of all rounds that is done."""
 
 TrialOver = Callable[[int, Measurement], None]
 """Called between trials, with the number (from 0) of the one that is over and what was measured in it."""
@@ -99,8 +99,8 @@ class Coordinator:
         settled: Whether a look ends the measurement; asked only where the plan has looks.
         trial_over: Given every trial when its workers are gone.
         before: Trials of this plan that were measured earlier, as ``trial_over`` was given them.
-        lost: Told of every loss when its trial is over, also where the trial is measured once more.
-        retry: Measure a trial once more in which a worker died or hung; once for each arm.
+        lost: Told of every loss when its trial is over, also where another trial takes its place.
+        retry: Measure another trial in the place of one in which a worker died or hung; once for each arm.
         collation: What the workers do to the items of each batch.
     """
 
@@ -153,12 +153,10 @@ class Coordinator:
         with tempfile.TemporaryDirectory(prefix="mlbench-") as directory:
             save_inputs(Path(directory), self._inputs, self._collation)
             try:
-                for trial in range(self._plan.trials):
-                    if trial not in self._gathered.done:
-                        self._trial(trial, directory)
-                        self._gathered.done.add(trial)
-                        self._trial_over(trial, self._gathered.part(self._plan, trial))
-                    if self._gives_up() or self._ends(trial + 1):
+                for place in range(self._plan.trials):
+                    while not self._gathered.is_done(place):
+                        self._trial(self._gathered.number(place), place, directory)
+                    if self._gives_up() or self._ends(place + 1):
                         break
             except KeyboardInterrupt:
                 complete = False
@@ -186,18 +184,17 @@ class Coordinator:
         self._plan = ended
         return True
 
-    def _trial(self, trial: int, directory: str) -> None:
-        """One trial, and once more for every arm whose worker died or hung for the first time."""
-        again = True
-        while again:
-            self._rounds_done = sum(planned.trial in self._gathered.done for planned in self._plan.schedule)
-            for threads in self._plan.thread_counts:
-                self._generation(trial, threads, directory)
-            again = self._retry and self._gathered.starts_over(trial)
-            for loss in self._gathered.untold():
-                self._lost(loss)
+    def _trial(self, trial: int, place: int, directory: str) -> None:
+        """One trial, in the place of one of the plan: in its order, and on its CPUs."""
+        self._rounds_done = sum(self._gathered.is_done(planned.trial) for planned in self._plan.schedule)
+        for threads in self._plan.thread_counts:
+            self._generation(trial, place, threads, directory)
+        self._gathered.over(self._plan, trial, retry=self._retry)
+        for loss in self._gathered.untold():
+            self._lost(loss)
+        self._trial_over(trial, self._gathered.part(self._plan, trial))
 
-    def _generation(self, trial: int, threads: int | None, directory: str) -> None:
+    def _generation(self, trial: int, place: int, threads: int | None, directory: str) -> None:
         """Fresh workers, and every condition of a trial that they serve: all of them, or those of one thread count."""
         conditions = [condition for condition in self._plan.conditions if condition.threads == threads]
         try:
@@ -208,20 +205,20 @@ class Coordinator:
             self._import(trial)
             # from here on one worker at a time: loading is measured too
             for live in list(self._live.values()):
-                self._guard(trial, live, self._load, trial, live, conditions[0], directory)
+                self._guard(trial, live, self._load, place, live, conditions[0], directory)
             for condition in conditions:
-                self._condition(trial, condition, first=condition is conditions[0])
+                self._condition(trial, place, condition, first=condition is conditions[0])
             for live in list(self._live.values()):
                 self._guard(trial, live, self._finish, trial, live, threads)
         finally:
             self._stop_all()
 
-    def _condition(self, trial: int, condition: Condition, *, first: bool) -> None:
+    def _condition(self, trial: int, place: int, condition: Condition, *, first: bool) -> None:
         for live in list(self._live.values()):
             self._guard(trial, live, self._warm_up, live, condition, first)
         for planned in self._plan.schedule:
-            if planned.trial == trial and planned.key == condition.key:
-                self._round(planned, condition)
+            if planned.trial == place and planned.key == condition.key:
+                self._round(replace(planned, trial=trial), place, condition)
 
     def _import(self, trial: int) -> None:
         """Let the runtimes be imported at the same time: this is not measured, and it is most of a trial's start."""
@@ -246,8 +243,8 @@ class Coordinator:
             live.handle.stop()
             del self._live[live.arm.name]
 
-    def _load(self, trial: int, live: _Live, condition: Condition, directory: str) -> None:
-        cpus = trial_cpus(self._plan.cpus, trial, live.arm.settings.threads)
+    def _load(self, place: int, live: _Live, condition: Condition, directory: str) -> None:
+        cpus = trial_cpus(self._plan.cpus, place, live.arm.settings.threads)
         begins = self._collation.begins
         collation = {"trim": self._collation.trim, "begins": begins, "originals": len(self._inputs) if begins else 0}
         live.handle.post(
@@ -282,13 +279,13 @@ class Coordinator:
         if first:
             live.warmup_ns = arrays["warmup_ns"]
 
-    def _round(self, planned: Round, condition: Condition) -> None:
+    def _round(self, planned: Round, place: int, condition: Condition) -> None:
         for position, name in enumerate(planned.order):
             live = self._live.get(name)
             if live is not None and condition.key in live.groups:
                 self._guard(planned.trial, live, self._turn, live, planned, position, condition)
         self._rounds_done += 1
-        self._report(planned.trial, self._rounds_done / len(self._plan.schedule))
+        self._report(place, self._rounds_done / len(self._plan.schedule))
 
     def _turn(self, live: _Live, planned: Round, position: int, condition: Condition) -> None:
         key, group = condition.key, live.groups[condition.key]

@@ -1,4 +1,4 @@
-"""Lost trials in words, also those that were measured once more (docs/faults.md, "A worker that dies or hangs")."""
+"""Lost trials in words, and which trials took their places (docs/faults.md, "Workers that die or hang")."""
 
 from __future__ import annotations
 
@@ -6,18 +6,31 @@ from mlbench.records import LostTrial, Measurement, Notice, Plan
 
 
 def sentence(loss: LostTrial, plan: Plan) -> str:
-    """What was lost, why, and whether the trial was measured once more."""
-    again = "; the trial is measured once more, with fresh workers for all arms" if loss.repeated else ""
-    return f"{loss.arm}, trial {loss.trial + 1} of {plan.trials} lost: {loss.reason}{again}"
+    """What was lost, why, and which trial is measured in its place."""
+    return f"{loss.arm}, {_numbered(loss.trial, plan)} lost: {loss.reason}{_again(loss)}"
+
+
+def _numbered(trial: int, plan: Plan) -> str:
+    """``trial 3 of 6``; one that takes the place of another is none of the six."""
+    if trial < plan.most_trials:
+        return f"trial {trial + 1} of {plan.trials}"
+    return f"trial {trial + 1}, measured in the place of another,"
+
+
+def _again(loss: LostTrial) -> str:
+    if loss.repeated_as is None:
+        return ""
+    number = f" as trial {loss.repeated_as + 1}" if loss.repeated_as > loss.trial else ""  # once it kept its number
+    return f"; measured once more{number}, with fresh workers for all arms"
 
 
 def notices(measurement: Measurement) -> list[Notice]:
-    """What the reader must know of trials that count although a worker died or hung in them at first."""
+    """What the reader must know of trials that were measured in the place of one in which a worker died or hung."""
     return [
         Notice(
             "repeated_trial",
             sentence(loss, measurement.plan),
-            "its figures are from the second time; find out why before you ship it",
+            "no figure is from the first time; find out why before you ship it",
         )
         for loss in measurement.lost
         if loss.repeated

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -120,7 +120,8 @@ class LostTrial:
         signal: Name of the signal that ended the worker, where one did.
         peak_mib: The worker's peak resident memory in MiB as the kernel counted it, or else the last that the worker
             said of itself; None where neither is known.
-        repeated: The trial was measured once more with fresh workers, and what is kept of it is from then.
+        repeated_as: Number (from 0) of the trial that was measured in its place, with fresh workers for all arms; None
+            where none was. Up to schema version 1 that trial had the same number, and the first attempt was not kept.
     """
 
     arm: str
@@ -128,7 +129,12 @@ class LostTrial:
     reason: str
     signal: str | None = None
     peak_mib: float | None = None
-    repeated: bool = False
+    repeated_as: int | None = None
+
+    @property
+    def repeated(self) -> bool:
+        """Whether another trial was measured in its place."""
+        return self.repeated_as is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +182,9 @@ class Measurement:
     """Everything that was measured, as it came.
 
     Attributes:
+        turns, workers: Of the trials that count, and of none else. A trial in whose place another was measured does not
+            count for any arm.
+        void, void_workers: Of the trials that do not count: kept, and never analysed.
         epoch_ns: Wall-clock time (Unix) at the zero of the monotonic clock of all turns; 0 where it was not kept.
         boot: Which start of the machine that clock counts from (the kernel's boot id); empty where it was not kept.
     """
@@ -193,7 +202,54 @@ class Measurement:
     epoch_ns: int = 0
     refused: tuple[Refusal, ...] = ()
     boot: str = ""
+    void: tuple[Turn, ...] = ()
+    void_workers: tuple[WorkerReport, ...] = ()
+
+    @property
+    def replaced(self) -> dict[int, int]:
+        """Trials in whose place another one was measured, each with that one's number, which is always higher."""
+        return {
+            loss.trial: loss.repeated_as
+            for loss in self.lost
+            if loss.repeated_as is not None and loss.repeated_as > loss.trial
+        }
+
+    @property
+    def attempts(self) -> dict[int, int]:
+        """The plan's trials and those that were measured in their places, each with the number of the plan's trial."""
+        found = {trial: trial for trial in range(self.plan.trials)}
+        for trial, number in sorted(self.replaced.items()):
+            if trial in found:
+                found[number] = found[trial]
+        return found
+
+    @property
+    def counted(self) -> dict[int, int]:
+        """Those of :attr:`attempts` that count: for each trial of the plan itself, or the last in its place."""
+        replaced = self.replaced
+        return {trial: place for trial, place in self.attempts.items() if trial not in replaced}
+
+    @property
+    def numbers(self) -> set[int]:
+        """Numbers of all trials of which there is anything."""
+        of = (self.turns, self.workers, self.lost, self.void, self.void_workers)
+        return {item.trial for items in of for item in items}
+
+    def sorted_out(self) -> Measurement:
+        """The same where only trials that count are in ``turns`` and ``workers``, and only the plan's are lost.
+
+        A study that was resumed may hold more trials than the look that ended it wanted.
+        """
+        counted, attempts = self.counted, self.attempts
+        return replace(
+            self,
+            turns=tuple(turn for turn in self.turns if turn.trial in counted),
+            workers=tuple(worker for worker in self.workers if worker.trial in counted),
+            lost=tuple(loss for loss in self.lost if loss.trial in attempts),
+            void=(*self.void, *(turn for turn in self.turns if turn.trial not in counted)),
+            void_workers=(*self.void_workers, *(worker for worker in self.workers if worker.trial not in counted)),
+        )
 
     def lost_by(self, arm: str) -> tuple[LostTrial, ...]:
-        """Trials that this arm lacks; one that was measured once more, and then was whole, is none of them."""
+        """Trials that this arm lacks; one in whose place another was measured is none of them."""
         return tuple(loss for loss in self.lost if loss.arm == arm and not loss.repeated)

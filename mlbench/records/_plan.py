@@ -116,6 +116,11 @@ class Plan:
     look: int = 0
     schema: int = SCHEMA_VERSION
 
+    @property
+    def most_trials(self) -> int:
+        """The most trials there may be, whatever look ends it; what takes the place of one is numbered from here."""
+        return max((self.trials, *self.looks))
+
     def look_alpha(self, alpha: float) -> float:
         """Error rate of each look: all of ``alpha``, or a third of it where there are several (docs/method.md)."""
         return alpha / MOST_LOOKS if self.looks else alpha

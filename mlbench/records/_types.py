@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeVar
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: trials that do not count are kept, and a second attempt has its own number
 MOST_LOOKS = 3  # at the verdicts of one study
 T = TypeVar("T")
 Role = Literal["baseline", "variant", "incumbent"]

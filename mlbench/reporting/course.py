@@ -31,7 +31,7 @@ def timeline(study: Study, turns: Sequence[Turn], noise: Mapping[int, NoiseMomen
     """
     title = "The measurement as it went"
     at = study.plan.latency_at
-    whole = sorted((turn for turn in turns if turn.key == at), key=lambda turn: (turn.trial, turn.start_ns))
+    whole = _in_time([turn for turn in turns if turn.key == at])
     if not whole:
         return draw.empty(title, "The turns are not stored with this study.")
     chosen = _thinned(whole)
@@ -70,6 +70,14 @@ def timeline(study: Study, turns: Sequence[Turn], noise: Mapping[int, NoiseMomen
     figure.update_xaxes(title_text="seconds since the first turn", showgrid=False)
     figure.update_yaxes(title_text="ms per call", **draw.log_axis(draw.padded(list(medians.values()), log=True)))
     return figure
+
+
+def _in_time(turns: Sequence[Turn]) -> list[Turn]:
+    """Trial after trial as they were taken: one that took the place of another has a number out of turn."""
+    begins: dict[int, int] = {}
+    for turn in turns:
+        begins[turn.trial] = min(turn.start_ns, begins.get(turn.trial, turn.start_ns))
+    return sorted(turns, key=lambda turn: (begins[turn.trial], turn.trial, turn.start_ns))
 
 
 def _thinned(turns: Sequence[Turn]) -> list[Turn]:

@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from mlbench.tracking import names
 _INTERVALS = "vs_baseline/"
 _ABSENT_LIMIT = 7500  # MLflow keeps 8000 characters of a tag; cut JSON could not be read back
 _MEASUREMENT = ("machine", "energy_source", "absent", "complete")
+_COUNTED = "counted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,17 @@ class Point:
     key: str
     value: float
     step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OfArm:
+    """What was measured of one arm; ``void`` is of trials that do not count."""
+
+    turns: tuple[Turn, ...] = ()
+    workers: tuple[WorkerReport, ...] = ()
+    predictions: tuple[Predictions, ...] = ()
+    void: tuple[Turn, ...] = ()
+    void_workers: tuple[WorkerReport, ...] = ()
 
 
 def as_json(value: Any) -> str:
@@ -252,38 +264,45 @@ def measurement_record(measurement: Measurement) -> dict[str, Any]:
 
 
 def worker_records(measurement: Measurement, arm: str) -> list[dict[str, Any]]:
-    """``workers.json``: what each worker of the arm said of itself; its warm-up calls are in ``samples.parquet``."""
+    """``workers.json``: what each worker of the arm said of itself; its warm-up calls are in ``samples.parquet``.
+
+    ``counted`` is false in a trial that does not count.
+    """
     kept = [field.name for field in fields(WorkerReport) if field.name not in ("warmup_ns", "arm")]
-    reports = [worker for worker in measurement.workers if worker.arm == arm]
-    plain = redacted([{name: getattr(worker, name) for name in kept} for worker in reports])
+    reports = [(True, worker) for worker in measurement.workers if worker.arm == arm]
+    reports += [(False, worker) for worker in measurement.void_workers if worker.arm == arm]
+    plain = redacted(
+        [{**{name: getattr(worker, name) for name in kept}, _COUNTED: counted} for counted, worker in reports]
+    )
     return [{"arm": arm, **worker} for worker in plain]
 
 
-def workers_from(records: Any, warmup: Mapping[tuple[int, int | None], Any]) -> list[WorkerReport]:
+def workers_from(
+    records: Any, warmup: Mapping[tuple[int, int | None], Any]
+) -> tuple[list[WorkerReport], list[WorkerReport]]:
     """Worker reports from :func:`worker_records` and the warm-up calls by trial and threads.
+
+    Returns:
+        Those of trials that count, and the void ones.
 
     Raises:
         RecordError: The records do not fit.
     """
+    found: dict[bool, list[WorkerReport]] = {True: [], False: []}
     try:
-        return [
-            WorkerReport(
-                **{**record, "modules": tuple(record["modules"]), "cpus": tuple(record.get("cpus", ()))},
+        for record in records:
+            kept = {name: value for name, value in record.items() if name != _COUNTED}
+            worker = WorkerReport(
+                **{**kept, "modules": tuple(record["modules"]), "cpus": tuple(record.get("cpus", ()))},
                 warmup_ns=warmup.get((record["trial"], record.get("threads")), np.empty(0, np.int64)),
             )
-            for record in records
-        ]
-    except (TypeError, KeyError) as error:
+            found[bool(record.get(_COUNTED, True))].append(worker)
+    except (TypeError, KeyError, AttributeError) as error:
         raise RecordError(f"'{names.WORKERS_JSON}' is not readable: {error}") from error
+    return found[True], found[False]
 
 
-def measurement_from(
-    plan: Plan,
-    record: Any,
-    turns: Iterable[Turn],
-    workers: Iterable[WorkerReport],
-    predictions: Iterable[Predictions],
-) -> Measurement:
+def measurement_from(plan: Plan, record: Any, arms: Iterable[OfArm]) -> Measurement:
     """A measurement from :func:`measurement_record` and what was read for each arm; turns in order of time.
 
     The clock may have started anew between two trials of a study that was resumed, but not within one.
@@ -291,21 +310,38 @@ def measurement_from(
     Raises:
         RecordError: The record does not fit.
     """
+    found = tuple(arms)
     try:
         return Measurement(
             plan=plan,
-            turns=tuple(sorted(turns, key=lambda turn: (turn.trial, turn.start_ns))),
-            workers=tuple(sorted(workers, key=lambda worker: worker.trial)),
-            predictions=tuple(predictions),
-            lost=tuple(from_dict(LostTrial, lost) for lost in record["lost"]),
+            turns=_by_time(turn for arm in found for turn in arm.turns),
+            workers=_by_trial(worker for arm in found for worker in arm.workers),
+            predictions=tuple(item for arm in found for item in arm.predictions),
+            lost=tuple(_lost(loss) for loss in record["lost"]),
             machine_looks=tuple(from_dict(MachineLook, look) for look in record.get("machine_looks", ())),
             epoch_ns=record.get("epoch_ns", 0),
             boot=record.get("boot", ""),
             refused=tuple(from_dict(Refusal, refusal) for refusal in record.get("refused", ())),
+            void=_by_time(turn for arm in found for turn in arm.void),
+            void_workers=_by_trial(worker for arm in found for worker in arm.void_workers),
             **{name: record[name] for name in _MEASUREMENT},
         )
     except (TypeError, KeyError, RecordError) as error:
         raise RecordError(f"'{names.MEASUREMENT_JSON}' is not readable: {error}") from error
+
+
+def _by_time(turns: Iterable[Turn]) -> tuple[Turn, ...]:
+    return tuple(sorted(turns, key=lambda turn: (turn.trial, turn.start_ns)))
+
+
+def _by_trial(workers: Iterable[WorkerReport]) -> tuple[WorkerReport, ...]:
+    return tuple(sorted(workers, key=lambda worker: worker.trial))
+
+
+def _lost(record: Any) -> LostTrial:
+    """A lost trial; up to schema version 1 one that was measured once more kept its number (``repeated``)."""
+    loss = from_dict(LostTrial, record)
+    return replace(loss, repeated_as=loss.trial) if record.get("repeated") is True and not loss.repeated else loss
 
 
 def _conditions(plan: Plan) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlbench import outside, tables
-from mlbench.records import Measurement, Plan, Predictions, RecordError, Turn, WorkerReport, to_json
+from mlbench.records import Measurement, Plan, RecordError, to_json
 from mlbench.tracking import content, names
 
 OF_ARM = (names.SAMPLES, names.HARDWARE, names.PREDICTIONS, names.WORKERS_JSON)
@@ -20,7 +20,7 @@ OF_ARM = (names.SAMPLES, names.HARDWARE, names.PREDICTIONS, names.WORKERS_JSON)
 def write_arm(folder: Path, arm: str, measurement: Measurement) -> None:
     """Write what was measured of one arm into a folder that is there."""
     workers = content.worker_records(measurement, arm)
-    if workers or any(turn.arm == arm for turn in measurement.turns):
+    if workers or any(turn.arm == arm for turn in (*measurement.turns, *measurement.void)):
         tables.write_samples(folder / names.SAMPLES, arm, measurement)
         tables.write_hardware(folder / names.HARDWARE, arm, measurement)
         (folder / names.WORKERS_JSON).write_text(content.as_json(workers), encoding="utf-8")
@@ -29,25 +29,23 @@ def write_arm(folder: Path, arm: str, measurement: Measurement) -> None:
             tables.write_predictions(folder / names.PREDICTIONS, predictions)
 
 
-def read_arm(
-    files: Mapping[str, Path], arm: str
-) -> tuple[tuple[Turn, ...], list[WorkerReport], tuple[Predictions, ...]]:
+def read_arm(files: Mapping[str, Path], arm: str) -> content.OfArm:
     """What was measured of one arm, from those of its files that there are, by name.
 
     Raises:
         RecordError: Damaged, or written by a newer mlbench.
     """
-    turns: tuple[Turn, ...] = ()
-    workers: list[WorkerReport] = []
+    predictions = (tables.read_predictions(files[names.PREDICTIONS]),) if names.PREDICTIONS in files else ()
+    found = content.OfArm(predictions=predictions)
     if names.SAMPLES in files:
         absent = [name for name in (names.HARDWARE, names.WORKERS_JSON) if name not in files]
         if absent:
             raise RecordError(f"of the arm '{arm}' {' and '.join(absent)} is missing")
         samples = tables.read_samples(files[names.SAMPLES])
-        turns = tables.turns_of(arm, samples, tables.read_hardware(files[names.HARDWARE]))
-        workers = content.workers_from(_json(files[names.WORKERS_JSON]), tables.warmup_of(samples))
-    predictions = (tables.read_predictions(files[names.PREDICTIONS]),) if names.PREDICTIONS in files else ()
-    return turns, workers, predictions
+        turns, void = tables.turns_of(arm, samples, tables.read_hardware(files[names.HARDWARE]))
+        workers, void_workers = content.workers_from(_json(files[names.WORKERS_JSON]), tables.warmup_of(samples))
+        found = content.OfArm(turns, tuple(workers), predictions, void, tuple(void_workers))
+    return found
 
 
 def write_study(folder: Path, measurement: Measurement) -> None:
@@ -72,16 +70,11 @@ def read_measurement(folder: Path, plan: Plan) -> Measurement:
     Raises:
         RecordError: Damaged, or written by a newer mlbench.
     """
-    turns: list[Turn] = []
-    workers: list[WorkerReport] = []
-    predictions: list[Predictions] = []
+    arms = []
     for arm in plan.arms:
         files = {name: folder / arm / name for name in OF_ARM if (folder / arm / name).is_file()}
-        of_arm = read_arm(files, arm)
-        turns += of_arm[0]
-        workers += of_arm[1]
-        predictions += of_arm[2]
-    return content.measurement_from(plan, _json(folder / names.MEASUREMENT_JSON), turns, workers, predictions)
+        arms.append(read_arm(files, arm))
+    return content.measurement_from(plan, _json(folder / names.MEASUREMENT_JSON), arms)
 
 
 def parse_json(text: str, name: str) -> Any:

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from mlbench import tables
 from mlbench.errors import InputError
-from mlbench.records import Measurement, Plan, Predictions, RecordError, Study, Turn, WorkerReport, from_json
+from mlbench.records import Measurement, Plan, RecordError, Study, from_json
 from mlbench.registry import suggest
 from mlbench.tracking import content, files, names
 from mlbench.tracking.calls import doing, is_absent
@@ -101,19 +101,14 @@ def load_measurement(tracker: Tracker, loaded: LoadedStudy) -> Measurement:
         RecordError: Written by a newer mlbench, or damaged.
         TrackingError: MLflow refused.
     """
-    turns: list[Turn] = []
-    workers: list[WorkerReport] = []
-    predictions: list[Predictions] = []
+    arms = []
     with doing(f"read the measurement of '{loaded.study.name}'"):
         plan = from_json(Plan, _text(tracker, loaded.run_id, names.PLAN_JSON))
         record = files.parse_json(_text(tracker, loaded.run_id, names.MEASUREMENT_JSON), names.MEASUREMENT_JSON)
         for arm in (name for name in plan.arms if name in loaded.arms):
             with tempfile.TemporaryDirectory(prefix="mlbench-read-") as name:
-                of_arm = files.read_arm(_fetch(tracker, loaded.arms[arm], Path(name)), arm)
-                turns += of_arm[0]
-                workers += of_arm[1]
-                predictions += of_arm[2]
-    return content.measurement_from(plan, record, turns, workers, predictions)
+                arms.append(files.read_arm(_fetch(tracker, loaded.arms[arm], Path(name)), arm))
+    return content.measurement_from(plan, record, arms)
 
 
 def load_samples(tracker: Tracker, loaded: LoadedStudy, arm: str) -> tables.Columns:

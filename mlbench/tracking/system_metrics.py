@@ -43,11 +43,11 @@ def system_points(turns: Sequence[Turn], arm: str, epoch_ns: int) -> list[System
     the point, the time is the middle of the turns in it.
 
     Args:
-        turns: Of all arms, in order of time.
+        turns: Of all arms.
         arm: Whose.
         epoch_ns: Unix time at the zero of the turns' clock.
     """
-    mine = [turn for turn in turns if turn.arm == arm]
+    mine = sorted((turn for turn in turns if turn.arm == arm), key=lambda turn: turn.start_ns)
     present = {key: read for key, read in _SERIES.items() if any(read(turn) is not None for turn in mine)}
     if not present:
         return []
