@@ -4,8 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from measured import ARMS, measure
+from voided import with_void
 
 from mlbench.analysis import analyse
+from mlbench.comparison import undecided
 from mlbench.config import ProtocolConfig, ScenarioConfig
 from mlbench.records import ArmResult, Estimate, LostTrial, Measurement, Noise, Quality, Refusal, StepSpec, Turn
 
@@ -201,9 +203,25 @@ def test_lost_trials_withhold_the_verdict_and_name_the_cause() -> None:
     assert found["slow"].verdicts["latency/p50_ms"].call == "slower"
 
 
-def test_a_trial_that_was_measured_once_more_withholds_nothing() -> None:
+@pytest.mark.parametrize("lost", ["twice", "baseline"])
+def test_a_trial_that_does_not_count_changes_no_figure_and_withholds_nothing(lost: str) -> None:
+    measurement, protocol = measure(hardware={"energy_rapl_j": 0.5, "machine_busy_s": 0.1})
+    measurement = replace(measurement, energy_source="rapl")
+    voided = with_void(measurement, 3, lost)
+    found = results(voided, protocol)
+    assert found == results(replace(voided, void=(), void_workers=()), protocol)
+    expected = results(measurement, protocol)
+    for name, arm in found.items():
+        assert (arm.status, arm.failure, arm.metrics["latency/p50_ms"].n) == ("ok", "", 8)
+        values = {metric: estimate.value for metric, estimate in arm.metrics.items()}
+        assert values == pytest.approx({metric: each.value for metric, each in expected[name].metrics.items()})
+    assert undecided(voided, protocol) == undecided(measurement, protocol)
+    assert found["twice"].verdicts["latency/p50_ms"].call == "faster"
+
+
+def test_a_trial_that_was_measured_again_under_its_own_number_withholds_nothing() -> None:
     measurement, protocol = measure()
-    lost = LostTrial("twice", 3, "the worker was ended by signal SIGKILL", "SIGKILL", 80.0, repeated=True)
+    lost = LostTrial("twice", 3, "the worker was ended by signal SIGKILL", "SIGKILL", 80.0, repeated_as=3)
     found = results(replace(measurement, lost=(lost,)), protocol)["twice"]
     assert (found.status, found.failure, found.verdicts["latency/p50_ms"].call) == ("ok", "", "faster")
 

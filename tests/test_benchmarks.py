@@ -15,7 +15,9 @@ import numpy as np
 import onnx
 import pytest
 from fakes import make_arm
+from measured import measure
 from onnx import TensorProto, helper, numpy_helper
+from voided import with_void
 
 from mlbench.config import ProtocolConfig, ScenarioConfig
 from mlbench.measurement.alone import disturbance
@@ -42,6 +44,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import figures  # noqa: E402
+import kills  # noqa: E402
 import long_runs  # noqa: E402
 import many_studies  # noqa: E402
 import openvino_agreement  # noqa: E402
@@ -102,6 +105,15 @@ def test_a_report_is_kept_between_its_markers_and_nowhere_else(tmp_path: Path, c
     assert capsys.readouterr().out == "new\n\nfirst\nnew\n"
     with pytest.raises(ValueError, match="markers of 'z'"):
         shared.finish("z", "new", write=True, readme=readme)
+
+
+def test_a_trial_that_took_the_place_of_a_lost_one_is_whole_and_one_that_is_missing_is_not() -> None:
+    measured = measure(trials=3, rounds=2)[0]
+    assert kills.wrong_turns(measured) == 0
+    voided = with_void(measured, 1, "slow")
+    assert kills.wrong_turns(voided) == 0
+    missing = tuple(turn for turn in voided.turns if turn.trial != 3)
+    assert kills.wrong_turns(replace(voided, turns=missing)) == len(voided.turns) - len(missing) > 0
 
 
 def test_every_script_that_reports_is_described_and_has_a_place_for_its_report() -> None:

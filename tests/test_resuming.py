@@ -13,7 +13,8 @@ from mlbench.compose import compose
 from mlbench.config import ProtocolConfig
 from mlbench.errors import InputError, MlbenchError
 from mlbench.journal import Begun, Journal, JournalBusyError, Planned
-from mlbench.records import Condition, Measurement, Plan, Recipe, StepSpec, Turn
+from mlbench.measurement.gathered import Gathered
+from mlbench.records import Condition, LostTrial, Measurement, Plan, Recipe, StepSpec, Turn
 from mlbench.resuming import check_same_arms, journaled_arm, measured_before, notices, open_runs, resume
 
 RUN = "0123456789abcdef0123456789abcdef"
@@ -170,6 +171,29 @@ def test_damaged_trials_are_measured_again_and_it_is_said(root: Path) -> None:
     assert said[1] == "1 of 2 trials were measured before, and are not measured again"
     assert [notice.code for notice in notices(parts)] == ["resumed"]
     assert notices([]) == []
+
+
+@pytest.mark.parametrize(("kept", "counted"), [((0,), 0), ((0, 2), 1), ((0, 2, 1), 2)])
+def test_a_trial_that_does_not_count_is_not_counted_as_measured(
+    root: Path, kept: tuple[int, ...], counted: int
+) -> None:
+    """Trial 1 (number 0) was lost, and number 2 took its place, if that was measured already."""
+    ns = np.ones(1, np.int64)
+    with Journal.open(begin(root)) as journal:
+        for trial in kept:
+            turn = (Turn(trial, 0, 0, "a", 1, 1, 2, 1, 1, ns[:0], ns),)
+            part = Measurement(PLAN, turn, (), ())
+            if trial == 0:
+                part = Measurement(PLAN, (), (), (), (LostTrial("a", 0, "it hung", repeated_as=2),), void=turn)
+            journal.trial(trial, part)
+        said: list[str] = []
+        parts = measured_before(journal, make_planned(), said.append)
+    assert len(parts) == len(kept)
+    expected = [f"{counted} of 2 trials were measured before, and are not measured again"] if counted else []
+    assert said == expected
+    (notice,) = notices(parts)
+    assert f": {counted} of its trials are of an earlier sitting" in notice.message
+    assert [Gathered(parts).is_done(place) for place in range(2)] == [counted > 0, counted > 1]
 
 
 class Runs:

@@ -26,13 +26,14 @@ def test_after_a_restart_turns_are_when_they_were_by_the_wall_clock() -> None:
     turns = tuple(
         replace(turn, start_ns=turn.start_ns + uptime, end_ns=turn.end_ns + uptime) for turn in measured.turns
     )
-    before = dated(replace(measured, turns=turns), FIRST)
+    before = dated(replace(measured, turns=turns, void=turns[:3]), FIRST)
     now = Epoch(FIRST.unix_ns + uptime + HOUR, "second")
     after = continued(before, now)
     assert (after.epoch_ns, after.boot) == (now.unix_ns, "second")
     assert [turn.start_ns + now.unix_ns for turn in after.turns] == [
         turn.start_ns + FIRST.unix_ns for turn in before.turns
     ]
+    assert after.void == after.turns[:3]
     assert all(turn.end_ns < 2 * HOUR for turn in after.turns)  # before anything that is measured from now on
     assert [turn.end_ns - turn.start_ns for turn in after.turns] == [t.end_ns - t.start_ns for t in before.turns]
     for one, other in zip(after.turns, before.turns, strict=True):

@@ -112,6 +112,7 @@ class TestSamples:
             "batch_size",
             "input_length",
             "threads",
+            "counted",
             "phase",
             "call",
             "group",
@@ -136,7 +137,7 @@ class TestTurns:
         everything = measurement(TURNS, [report()])
         tables.write_samples(tmp_path / "s", "a", everything)
         tables.write_hardware(tmp_path / "h", "a", everything)
-        back = tables.turns_of("a", tables.read_samples(tmp_path / "s"), tables.read_hardware(tmp_path / "h"))
+        back, _ = tables.turns_of("a", tables.read_samples(tmp_path / "s"), tables.read_hardware(tmp_path / "h"))
         mine = [turn for turn in TURNS if turn.arm == "a"]
         assert len(back) == len(mine)
         assert all(equal(left, right) for left, right in zip(back, mine, strict=True))
@@ -144,7 +145,10 @@ class TestTurns:
     def test_without_any_call(self, tmp_path):
         tables.write_samples(tmp_path / "s", "z", measurement(TURNS))
         tables.write_hardware(tmp_path / "h", "z", measurement(TURNS))
-        assert tables.turns_of("z", tables.read_samples(tmp_path / "s"), tables.read_hardware(tmp_path / "h")) == ()
+        assert tables.turns_of("z", tables.read_samples(tmp_path / "s"), tables.read_hardware(tmp_path / "h")) == (
+            (),
+            (),
+        )
 
     @settings(max_examples=25, deadline=None)
     @given(
@@ -168,9 +172,51 @@ class TestTurns:
         ]
         tables.write_samples(folder / "s", "a", measurement(turns))
         tables.write_hardware(folder / "h", "a", measurement(turns))
-        back = tables.turns_of("a", tables.read_samples(folder / "s"), tables.read_hardware(folder / "h"))
+        back, _ = tables.turns_of("a", tables.read_samples(folder / "s"), tables.read_hardware(folder / "h"))
         assert len(back) == len(turns)
         assert all(equal(left, right) for left, right in zip(back, turns, strict=True))
+
+
+class TestVoid:
+    """Trials that do not count are kept beside those that do, and never taken for them."""
+
+    @pytest.fixture
+    def everything(self):
+        counted = measurement(TURNS, [report()])
+        void = (turn(trial=2, timed=(90, 91), rss_mib=99.0), turn(arm="b", trial=2))
+        return replace(counted, void=void, void_workers=(report(trial=2, warmup=(70, 71)),))
+
+    @pytest.fixture
+    def written(self, tmp_path, everything):
+        tables.write_samples(tmp_path / "s", "a", everything)
+        tables.write_hardware(tmp_path / "h", "a", everything)
+        return tmp_path
+
+    def test_come_back_beside_the_others(self, written, everything):
+        counted, void = tables.turns_of("a", tables.read_samples(written / "s"), tables.read_hardware(written / "h"))
+        mine = [turn for turn in TURNS if turn.arm == "a"]
+        assert len(counted) == len(mine)
+        assert all(equal(left, right) for left, right in zip(counted, mine, strict=True))
+        assert len(void) == 1
+        assert equal(void[0], everything.void[0])
+
+    def test_every_row_says_whether_it_counts(self, written):
+        for table, most in (("s", 21 + 5), ("h", 6 + 1)):
+            read = pq.read_table(written / table)
+            assert read.num_rows == most
+            assert read.column("counted").to_pylist() == [trial != 2 for trial in read.column("trial").to_pylist()]
+
+    def test_their_warm_up_comes_back(self, written):
+        warmup = tables.warmup_of(tables.read_samples(written / "s"))
+        assert {worker: ns.tolist() for worker, ns in warmup.items()} == {(0, None): [9, 8, 7], (2, None): [70, 71]}
+
+    def test_in_tables_of_the_first_schema_everything_counts(self, written):
+        for table in ("s", "h"):
+            old = pq.read_table(written / table).drop_columns(["counted"])
+            metadata = {**old.schema.metadata, b"mlbench.schema": b"1"}
+            pq.write_table(old.replace_schema_metadata(metadata), written / table)
+        counted, void = tables.turns_of("a", tables.read_samples(written / "s"), tables.read_hardware(written / "h"))
+        assert (len(counted), void) == (7, ())
 
 
 class TestPredictions:
@@ -259,6 +305,8 @@ class TestDamage:
             ("trial", pa.array([None, 1], pa.int32())),
             ("phase", pa.array([1, 2])),
             ("call", pa.array([[1], [2]])),
+            ("counted", pa.array([1, 0])),
+            ("counted", pa.array([None, True])),
         ],
     )
     def test_columns_that_hold_something_else(self, path, name, column):

@@ -12,8 +12,8 @@ from tiny import TINY
 
 from mlbench import cli, registry
 from mlbench.config import TrackingConfig
-from mlbench.records import ArmResult, Study
-from mlbench.tracking import connect, load_study
+from mlbench.records import ArmResult, Measurement, Study
+from mlbench.tracking import connect, load_measurement, load_study
 
 pytestmark = pytest.mark.e2e
 
@@ -87,7 +87,7 @@ def group() -> Iterator[Path | None]:
 
 
 @pytest.fixture(scope="module")
-def study(folder: Path, group: Path | None) -> Iterator[Study]:
+def loaded(folder: Path, group: Path | None) -> Iterator[tuple[Study, Measurement]]:
     (folder / "faulty_runtime.py").write_text(RUNTIME)
     info = folder / "faulty_runtime-1.0.dist-info"
     info.mkdir()
@@ -120,9 +120,21 @@ def study(folder: Path, group: Path | None) -> Iterator[Study]:
             ]
         )
         assert code == 0
-        yield load_study(connect(TrackingConfig(uri=uri), create=False), "faulty").study
+        tracker = connect(TrackingConfig(uri=uri), create=False)
+        found = load_study(tracker, "faulty")
+        yield found.study, load_measurement(tracker, found)
     registry.entries.cache_clear()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture(scope="module")
+def study(loaded: tuple[Study, Measurement]) -> Study:
+    return loaded[0]
+
+
+@pytest.fixture(scope="module")
+def measured(loaded: tuple[Study, Measurement]) -> Measurement:
+    return loaded[1]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +185,20 @@ def test_an_arm_that_was_killed_once_is_whole_and_the_study_says_so(study: Study
     arm = study.arm("unlucky")
     assert (arm.status, arm.failure, arm.metrics["latency/p50_ms"].n) == ("ok", "", 3)
     said = [notice.message for notice in study.warnings if notice.code == "repeated_trial"]
-    assert any(text.startswith("unlucky, trial 1 of 3 lost: the worker was ended by signal SIGKILL") for text in said)
+    (about,) = (text for text in said if text.startswith("unlucky, trial 1 of 3 lost: the worker was ended by"))
+    assert about.endswith("; measured once more as trial 4, with fresh workers for all arms")
+    assert not any("4 of 3" in text or "5 of 3" in text for text in said)
+
+
+def test_what_was_measured_in_lost_trials_is_in_mlflow_and_does_not_count(measured: Measurement) -> None:
+    assert measured.replaced == {0: 3, 1: 4}  # trial 1 was lost by many, trial 2 by the one that was wounded
+    assert measured.counted == {3: 0, 4: 1, 2: 2}
+    assert {turn.trial for turn in measured.turns} == {2, 3, 4}
+    for trial in (0, 1):
+        void = {turn.arm for turn in measured.void if turn.trial == trial}
+        assert {"baseline", "twin"} <= void
+    assert {(worker.arm, worker.trial) for worker in measured.void_workers} >= {("twin", 0), ("unlucky", 1)}
+    assert not {worker.arm for worker in measured.void_workers} & {"crashes", "hangs"}
 
 
 def test_an_arm_that_was_killed_twice_gets_no_verdict(study: Study) -> None:

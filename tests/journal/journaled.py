@@ -81,12 +81,20 @@ def workers(draw: st.DrawFn, trial: int, arm: str) -> WorkerReport:
 
 @st.composite
 def measurements(draw: st.DrawFn) -> Measurement:
-    """A study of three trials in which workers were lost at random, cut off at random."""
+    """A study of three trials in which workers were lost at random, once for good and once not, cut off at random."""
     plan = make_plan()
     taken, reports, lost = [], [], []
     predicted: dict[str, Predictions] = {}
     trials = draw(st.integers(0, TRIALS))
-    for trial in range(trials):
+    numbers = list(range(trials))
+    void, void_reports = [], []
+    if trials and draw(st.booleans()):
+        gone = draw(st.sampled_from(numbers))
+        numbers[gone] = TRIALS
+        lost.append(LostTrial(ARMS[1], gone, draw(labels), repeated_as=TRIALS))
+        void += [draw(turns(gone, position, arm)) for position, arm in enumerate(ARMS)]
+        void_reports += [draw(workers(gone, arm)) for arm in ARMS if arm != ARMS[1]]
+    for trial in numbers:
         arms = [arm for arm in ARMS if draw(st.booleans())]
         taken += [draw(turns(trial, position, arm)) for position, arm in enumerate(arms)]
         lost += [LostTrial(arm, trial, draw(labels)) for arm in ARMS if arm not in arms]
@@ -104,6 +112,8 @@ def measurements(draw: st.DrawFn) -> Measurement:
         draw(st.sampled_from(["absent", "rapl"])),
         draw(st.dictionaries(labels, labels, max_size=2)),
         trials == TRIALS,
+        void=tuple(void),
+        void_workers=tuple(void_reports),
     )
 
 
@@ -111,10 +121,14 @@ def ordered(measurement: Measurement) -> dict[str, Any]:
     """Everything in a measurement in one order, arrays as lists, so that two can be compared by ``==``."""
     key = lambda item: (getattr(item, "trial", 0), ARMS.index(item.arm))  # noqa: E731 - used right here
     return {
-        "turns": [
-            (turn, turn.discarded_ns.tolist(), turn.timed_ns.tolist()) for turn in sorted(measurement.turns, key=key)
-        ],
-        "workers": [(worker, worker.warmup_ns.tolist()) for worker in sorted(measurement.workers, key=key)],
+        **{
+            name: [(turn, turn.discarded_ns.tolist(), turn.timed_ns.tolist()) for turn in sorted(taken, key=key)]
+            for name, taken in (("turns", measurement.turns), ("void", measurement.void))
+        },
+        **{
+            name: [(worker, worker.warmup_ns.tolist()) for worker in sorted(reports, key=key)]
+            for name, reports in (("workers", measurement.workers), ("void_workers", measurement.void_workers))
+        },
         "predictions": [
             (item, item.outputs.tolist(), item.labels.tolist()) for item in sorted(measurement.predictions, key=key)
         ],
@@ -134,6 +148,8 @@ def part(measurement: Measurement, trial: int) -> Measurement:
         tuple(worker for worker in measurement.workers if worker.trial == trial),
         tuple(item for item in measurement.predictions if first[item.arm] == trial),
         tuple(loss for loss in measurement.lost if loss.trial == trial),
+        void=tuple(turn for turn in measurement.void if turn.trial == trial),
+        void_workers=tuple(worker for worker in measurement.void_workers if worker.trial == trial),
     )
 
 

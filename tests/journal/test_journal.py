@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from journaled import ARMS, make_plan, make_recipe, measurements, ordered, part
+from voided import with_void
 
 from mlbench.config import ProtocolConfig, RegistryConfig
 from mlbench.errors import InputError
@@ -85,12 +86,12 @@ def test_a_study_that_ended_early_has_no_plan_and_no_trials(journal: Journal) ->
 
 
 @SETTINGS
-@given(measurements(), st.sets(st.integers(0, 2)))
+@given(measurements(), st.sets(st.integers(0, 3)))
 def test_every_measurement_comes_back_whole(measured: Measurement, refused: set[int]) -> None:
     """Trials that could not be written when they were over (a full disk) are made up for at the end."""
     with tempfile.TemporaryDirectory() as folder, Journal.begin(Path(folder), BEGUN) as journal:
         journal.plan(PLANNED)
-        over = {turn.trial for turn in measured.turns} | {loss.trial for loss in measured.lost}
+        over = measured.numbers
         for trial in sorted(over - refused):
             journal.trial(trial, part(measured, trial))
         assert journal.trials() == tuple(sorted(over - refused))
@@ -107,6 +108,30 @@ def test_finished_trials_come_back_before_the_end_and_damaged_ones_are_named(jou
     assert [[turn.trial for turn in item.turns] for item in parts] == [[0] * len(ARMS), [2] * len(ARMS)]
     assert len(damaged) == 1
     assert damaged[0].endswith("is damaged: trial-0001/a.b/workers.json has changed")
+
+
+def test_a_trial_that_does_not_count_is_kept_and_comes_back_so(journal: Journal) -> None:
+    measured = with_void(make_measured(), 1, ARMS[1])
+    for trial in sorted(measured.numbers):
+        journal.trial(trial, part(measured, trial))
+    assert journal.trials() == (0, 1, 2, 3)
+    parts, _ = journal.finished(measured.plan)
+    assert [(len(item.turns), len(item.void)) for item in parts] == [(3, 0), (0, 3), (3, 0), (3, 0)]
+    assert [item.replaced for item in parts] == [{}, {1: 3}, {}, {}]
+    journal.conclude(make_conclusion(), measured)
+    assert ordered(journal.measurement(measured.plan)) == ordered(measured)
+
+
+def test_what_took_the_place_of_nobody_knows_which_trial_does_not_count(journal: Journal) -> None:
+    measured = make_measured()
+    orphan = replace(part(measured, 1), turns=tuple(replace(turn, trial=3) for turn in part(measured, 1).turns))
+    for trial in (0, 1, 2):
+        journal.trial(trial, part(measured, trial))
+    journal.trial(3, orphan)
+    journal.conclude(make_conclusion(), measured)
+    back = journal.measurement(measured.plan)
+    assert {turn.trial for turn in back.turns} == {0, 1, 2}
+    assert {turn.trial for turn in back.void} == {3}
 
 
 def test_a_study_that_goes_on_forgets_how_it_ended(journal: Journal) -> None:

@@ -261,6 +261,23 @@ def test_a_look_of_a_study_that_goes_on_sees_no_more_than_it_would_have_seen() -
     assert (measurement.plan.trials, measurement.plan.look) == (4, 2)
 
 
+def test_a_look_counts_what_took_the_place_of_its_trials_and_numbers_go_on_after_the_last_look() -> None:
+    bench = Bench()
+    bench.gone = {("b", 1): {"turn": killed()}, ("a", 3): {"report": killed()}}
+    seen: list[tuple[int, set[int], int]] = []
+
+    def settled(look: int, measured: Measurement) -> bool:
+        seen.append((look, {turn.trial for turn in measured.turns}, len(measured.workers)))
+        return look == 2
+
+    measurement = bench.run(plan=LOOKS, settled=settled)
+    assert seen == [(1, {0, 6}, 6), (2, {0, 6, 7, 3}, 12)]
+    assert (measurement.plan.trials, measurement.plan.look) == (4, 2)
+    assert measurement.counted == {0: 0, 6: 1, 7: 2, 3: 3}
+    assert [(loss.arm, loss.trial, loss.repeated_as) for loss in measurement.lost] == [("b", 1, 6), ("a", 2, 7)]
+    assert {turn.trial for turn in measurement.void} == {1, 2}
+
+
 def test_without_looks_nobody_is_asked() -> None:
     def never(_look: int, _measured: Measurement) -> bool:
         raise AssertionError("there is no look to take")
@@ -373,8 +390,8 @@ def test_a_baseline_whose_worker_dies_once_is_measured_on() -> None:
     bench = Bench()
     bench.gone = {("baseline", 0): {"load": killed()}}
     measurement = bench.run()
-    assert {turn.trial for turn in measurement.turns} == {0, 1, 2}
-    assert [loss.repeated for loss in measurement.lost] == [True]
+    assert {turn.trial for turn in measurement.turns} == {3, 1, 2}
+    assert [(loss.trial, loss.repeated_as) for loss in measurement.lost] == [(0, 3)]
 
 
 def test_an_arm_lost_in_a_later_trial_comes_back_in_the_next() -> None:
@@ -518,26 +535,60 @@ def killed(peak_mib: float | None = 812.4) -> WorkerGoneError:
     return WorkerGoneError("the worker was ended by signal SIGKILL", "SIGKILL", peak_mib)
 
 
-def test_a_trial_in_which_a_worker_died_is_measured_once_more_with_fresh_workers_for_all_arms() -> None:
+def test_another_trial_is_measured_in_the_place_of_one_in_which_a_worker_died_with_fresh_workers_for_all_arms() -> None:
     bench = Bench()
     bench.gone = {("b", 1): {"turn": killed()}}
-    parts: list[Measurement] = []
-    measurement = bench.run(trial_over=lambda _trial, part: parts.append(part))
+    parts: dict[int, Measurement] = {}
+    measurement = bench.run(trial_over=parts.__setitem__)
     assert [handle.arm.name for handle in bench.handles] == ["baseline", "a", "b"] * 4
     assert all(handle.stopped for handle in bench.handles)
     reason = "the worker was ended by signal SIGKILL; its peak memory was 812 MiB"
-    assert measurement.lost == (LostTrial("b", 1, reason, "SIGKILL", 812.4, repeated=True),)
+    assert measurement.lost == (LostTrial("b", 1, reason, "SIGKILL", 812.4, repeated_as=3),)
     assert tuple(bench.told) == measurement.lost
     assert measurement.lost_by("b") == ()
-    recorded = [(turn.trial, turn.batch_size, turn.round, turn.arm) for turn in measurement.turns]
-    assert recorded == [(item.trial, item.batch_size, item.round, arm) for item in PLAN.schedule for arm in item.order]
-    assert [(item.trial, item.arm) for item in measurement.workers] == [
-        (trial, arm) for trial in range(3) for arm in ("baseline", "a", "b")
+    assert measurement.counted == {0: 0, 2: 2, 3: 1}
+    by_number = sorted(PLAN.schedule, key=lambda item: NUMBERS[item.trial])
+    recorded = [(turn.trial, turn.batch_size, turn.round, turn.position, turn.arm) for turn in measurement.turns]
+    assert recorded == [
+        (NUMBERS[item.trial], item.batch_size, item.round, position, arm)
+        for item in by_number
+        for position, arm in enumerate(item.order)
     ]
-    assert [len(part.lost) for part in parts] == [0, 1, 0]
-    assert parts[1].turns == tuple(turn for turn in measurement.turns if turn.trial == 1)
+    assert [(item.trial, item.arm) for item in measurement.workers] == [
+        (trial, arm) for trial in (0, 2, 3) for arm in ("baseline", "a", "b")
+    ]
+    assert list(parts) == [0, 1, 3, 2]  # right after the one whose place it takes
+    assert [len(part.lost) for part in parts.values()] == [0, 1, 0, 0]
+    assert parts[3].turns == tuple(turn for turn in measurement.turns if turn.trial == 3)
     assert disturbance(measurement.turns) == ""
-    assert bench.progress[-1][1] == 1.0
+    assert bench.progress[-1] == (2, 1.0)
+    assert {trial for trial, _ in bench.progress} == {0, 1, 2}  # trials of the plan, whatever their numbers
+
+
+NUMBERS = {0: 0, 1: 3, 2: 2}  # of the trials that count where trial 1 is lost
+
+
+@pytest.mark.parametrize(("command", "given"), [("load", 0), ("turn", 0), ("report", 6)])
+def test_what_a_lost_trial_gave_is_kept_and_does_not_count(command: str, given: int) -> None:
+    bench = Bench()
+    bench.gone = {("b", 1): {command: killed()}}
+    parts: dict[int, Measurement] = {}
+    measurement = bench.run(trial_over=parts.__setitem__)
+    assert (parts[1].turns, parts[1].workers) == ((), ())
+    assert (parts[1].void, parts[1].void_workers) == (measurement.void, measurement.void_workers)
+    assert {turn.trial for turn in measurement.void} == {1}
+    taken = [turn.arm for turn in measurement.void]
+    assert (taken.count("baseline"), taken.count("a"), taken.count("b")) == (6, 6, given)
+    assert [(worker.arm, worker.trial) for worker in measurement.void_workers] == [("baseline", 1), ("a", 1)]
+    assert 1 not in {item.trial for item in (*measurement.turns, *measurement.workers)}
+
+
+def test_a_trial_takes_the_order_and_the_cpus_of_the_one_whose_place_it_takes() -> None:
+    bench = Bench()
+    bench.gone = {("b", 1): {"turn": killed()}}
+    measurement = bench.run(plan=replace(PLAN, cpus=(5, 6, 7)))
+    on = {worker.trial: worker.cpus for worker in (*measurement.workers, *measurement.void_workers)}
+    assert on == {0: (5,), 1: (6,), 3: (6,), 2: (7,)}
 
 
 def test_a_worker_that_dies_again_is_lost_and_the_others_go_on() -> None:
@@ -545,25 +596,49 @@ def test_a_worker_that_dies_again_is_lost_and_the_others_go_on() -> None:
     bench.gone = {("b", 1): {"turn": killed()}, ("b", 2): {"load": killed()}}
     measurement = bench.run()
     assert [handle.arm.name for handle in bench.handles] == ["baseline", "a", "b"] * 4
-    assert [(loss.trial, loss.repeated) for loss in measurement.lost] == [(1, True), (1, False)]
-    assert [loss.trial for loss in measurement.lost_by("b")] == [1]
+    assert [(loss.trial, loss.repeated_as) for loss in measurement.lost] == [(1, 3), (3, None)]
+    assert [loss.trial for loss in measurement.lost_by("b")] == [3]
     assert [worker.trial for worker in measurement.workers if worker.arm == "b"] == [0, 2]
-    assert [worker.trial for worker in measurement.workers if worker.arm == "a"] == [0, 1, 2]
+    assert [worker.trial for worker in measurement.workers if worker.arm == "a"] == [0, 2, 3]
+
+
+def test_arms_that_are_lost_in_different_trials_have_a_new_number_each() -> None:
+    bench = Bench()
+    bench.gone = {("b", 0): {"turn": killed()}, ("a", 3): {"turn": killed()}}
+    measurement = bench.run()
+    assert [(loss.arm, loss.trial, loss.repeated_as) for loss in measurement.lost] == [("b", 0, 3), ("a", 2, 4)]
+    assert measurement.counted == {3: 0, 1: 1, 4: 2}
+    assert {turn.trial for turn in measurement.void} == {0, 2}
+    for arm in ("baseline", "a", "b"):
+        assert [worker.trial for worker in measurement.workers if worker.arm == arm] == [1, 3, 4]
 
 
 def test_each_arm_has_one_second_chance() -> None:
     bench = Bench()
     bench.gone = {("b", 0): {"warm_up": killed()}, ("b", 2): {"turn": killed()}, ("a", 2): {"turn": killed()}}
     measurement = bench.run()
-    assert sorted((loss.arm, loss.trial, loss.repeated) for loss in measurement.lost) == [
-        ("a", 1, True),
-        ("b", 0, True),
-        ("b", 1, True),  # measured once more for a, and b has its profit
+    assert sorted((loss.arm, loss.trial, loss.repeated_as) for loss in measurement.lost) == [
+        ("a", 1, 4),
+        ("b", 0, 3),
+        ("b", 1, 4),  # measured once more for a, and b has its profit
     ]
+    assert measurement.counted == {3: 0, 4: 1, 2: 2}
     bench = Bench()
     bench.gone = {("b", 0): {"warm_up": killed()}, ("b", 2): {"turn": killed()}}
     measurement = bench.run()
-    assert [(loss.arm, loss.trial, loss.repeated) for loss in measurement.lost] == [("b", 0, True), ("b", 1, False)]
+    found = [(loss.arm, loss.trial, loss.repeated_as) for loss in measurement.lost]
+    assert found == [("b", 0, 3), ("b", 1, None)]
+
+
+def test_a_trial_may_take_the_place_of_one_that_took_anothers() -> None:
+    bench = Bench()
+    bench.gone = {("b", 1): {"turn": killed()}, ("a", 2): {"turn": killed()}}
+    measurement = bench.run()
+    assert [(loss.arm, loss.trial, loss.repeated_as) for loss in measurement.lost] == [("b", 1, 3), ("a", 3, 4)]
+    assert measurement.counted == {0: 0, 4: 1, 2: 2}
+    assert measurement.attempts == {0: 0, 1: 1, 2: 2, 3: 1, 4: 1}
+    assert {turn.trial for turn in measurement.void} == {1, 3}
+    assert {turn.trial for turn in measurement.turns} == {0, 2, 4}
 
 
 def test_an_arm_whose_worker_dies_every_time_is_tried_twice_and_no_more() -> None:
@@ -571,7 +646,7 @@ def test_an_arm_whose_worker_dies_every_time_is_tried_twice_and_no_more() -> Non
     bench.gone = {("a", number): {"load": killed()} for number in range(9)}
     measurement = bench.run()
     assert [handle.arm.name for handle in bench.handles].count("a") == 2
-    assert [(loss.trial, loss.repeated) for loss in measurement.lost] == [(0, True), (0, False)]
+    assert [(loss.trial, loss.repeated_as) for loss in measurement.lost] == [(0, 3), (3, None)]
     assert {worker.arm for worker in measurement.workers} == {"baseline", "b"}
     assert len(measurement.turns) == 2 * len(PLAN.schedule)
 
@@ -581,7 +656,7 @@ def test_a_refusal_stays_one_where_the_trial_is_measured_once_more() -> None:
     bench.spoil = {("a", 0): {"load": "the file is corrupt"}}
     bench.gone = {("b", 0): {"turn": killed()}}
     measurement = bench.run()
-    assert [(loss.arm, loss.repeated) for loss in measurement.lost] == [("a", False), ("b", True)]
+    assert [(loss.arm, loss.trial, loss.repeated_as) for loss in measurement.lost] == [("a", 0, None), ("b", 0, 3)]
     assert [handle.arm.name for handle in bench.handles].count("a") == 1
 
 
@@ -592,9 +667,44 @@ def test_a_second_chance_that_was_had_before_is_not_given_again_when_the_study_g
     first.run(trial_over=parts.__setitem__)
     bench = Bench()
     bench.gone = {("b", 0): {"turn": killed()}}
-    measurement = bench.run(before=[parts[0]])
-    assert [(loss.trial, loss.repeated) for loss in measurement.lost] == [(0, True), (1, False)]
+    measurement = bench.run(before=[parts[0], parts[3]])
+    assert [(loss.trial, loss.repeated_as) for loss in measurement.lost] == [(0, 3), (1, None)]
     assert [(loss.trial, loss.repeated) for loss in bench.told] == [(1, False)]  # the first one was told of before
+
+
+@pytest.mark.parametrize(
+    ("kept", "measured"),
+    [((0,), [1, 3, 2]), ((0, 1), [3, 2]), ((0, 1, 3), [2]), ((0, 1, 3, 2), []), ((1, 2), [0, 3])],
+    ids=["before it", "it but not its replacement", "both", "all", "it and the trial after it"],
+)
+def test_a_study_goes_on_around_a_trial_that_does_not_count(kept: tuple[int, ...], measured: list[int]) -> None:
+    first = Bench()
+    first.gone = {("b", 1): {"report": killed()}}
+    parts: dict[int, Measurement] = {}
+    expected = first.run(trial_over=parts.__setitem__)
+    bench = Bench()
+    if 1 not in kept:
+        bench.gone = {("b", 0): {"report": killed()}}
+    handed: list[int] = []
+    whole = bench.run(before=[parts[trial] for trial in kept], trial_over=lambda trial, _part: handed.append(trial))
+    assert handed == measured
+    for name in ("turns", "workers", "lost", "void", "void_workers"):
+        mine, theirs = ([item.trial for item in getattr(found, name)] for found in (whole, expected))
+        assert mine == theirs, name
+    assert whole.complete
+    if handed:
+        assert bench.progress[-1][1] == 1.0
+
+
+def test_an_interruption_between_a_lost_trial_and_the_one_in_its_place_keeps_both_as_they_are() -> None:
+    bench = Bench()
+    bench.gone = {("b", 1): {"report": killed()}}
+    bench.interrupt = ("a", 2, "turn")
+    measurement = bench.run()
+    assert not measurement.complete
+    assert {turn.trial for turn in measurement.void} == {1}
+    assert {worker.trial for worker in measurement.workers} == {0}
+    assert {turn.trial for turn in measurement.turns} == {0, 3}
 
 
 def test_a_pilot_has_no_second_chance() -> None:

@@ -290,19 +290,22 @@ def test_arms_that_crash_and_hang_are_named_and_the_others_go_on(tmp_path: Path)
         limits=Limits(floor_s=0.5),
         lost=told.append,
     ).run()
-    assert sorted((loss.arm, loss.trial, loss.signal, loss.repeated) for loss in measured.lost if loss.signal) == [
-        ("crashes", 0, "SIGSEGV", False),
-        ("crashes", 0, "SIGSEGV", True),
-        ("unlucky", 0, "SIGKILL", True),
+    assert sorted((loss.arm, loss.trial, loss.signal, loss.repeated_as) for loss in measured.lost if loss.signal) == [
+        ("crashes", 0, "SIGSEGV", 2),
+        ("crashes", 2, "SIGSEGV", None),
+        ("unlucky", 0, "SIGKILL", 2),
     ]
     hung = [loss for loss in measured.lost if loss.arm == "hangs"]
-    assert [(loss.trial, loss.signal, loss.repeated) for loss in hung] == [(0, None, True), (0, None, False)]
+    assert [(loss.trial, loss.signal, loss.repeated_as) for loss in hung] == [(0, None, 2), (2, None, None)]
     assert "gave no answer for" in hung[0].reason
     assert all(loss.peak_mib and "its peak memory was" in loss.reason for loss in measured.lost)
     assert told == list(measured.lost)
     assert {(worker.arm, worker.trial) for worker in measured.workers} == {
-        (name, trial) for name in ("baseline", "unlucky") for trial in range(2)
+        (name, trial) for name in ("baseline", "unlucky") for trial in (1, 2)
     }
+    assert {(turn.arm, turn.trial) for turn in measured.void} == {
+        ("baseline", 0)
+    }  # the others died in their first turn
     assert disturbance(measured.turns) == ""
     assert measured.complete
     assert not psutil.Process().children()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from reporting_studies import EVIL
@@ -38,6 +39,17 @@ def test_trials_in_which_the_machine_was_not_quiet_are_marked(study: Study, turn
     assert [note.text for note in figure.layout.annotations] == ["noisy", "unusable"]  # not by colour alone
     assert bands[0].fillcolor != bands[1].fillcolor
     assert "where the machine was not quiet: 3 of 10 trials" in figure.layout.title.subtitle.text
+
+
+def test_a_trial_that_took_the_place_of_another_is_where_it_was_measured(study: Study, turns: Sequence[Turn]) -> None:
+    numbered = [replace(turn, trial=10) if turn.trial == 2 else turn for turn in turns]
+    noise = {trial: moment for trial, moment in {**QUIET, 10: LOUD}.items() if trial != 2}
+    figure, plain = course.timeline(study, numbered, noise), course.timeline(study, turns, {**QUIET, 2: LOUD})
+    assert figure.layout.shapes == plain.layout.shapes  # the lines and the band
+    trace = next(trace for trace in figure.data if trace.name == "baseline")
+    assert list(trace.x) == sorted(trace.x)
+    assert list(dict.fromkeys(where[0] for where in trace.customdata)) == [1, 2, 11, 4, 5, 6, 7, 8, 9, 10]
+    assert course.loud_trials(noise)[0].startswith("trial 11: noisy")
 
 
 def test_a_quiet_machine_and_one_that_was_not_watched_are_not_the_same(study: Study, turns: Sequence[Turn]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import yaml
 from tiny_study import make_measurement, make_study
+from voided import with_void
 
 from mlbench.records import Estimate, Recipe, RecordError, RuntimeSettings, StepSpec
 from mlbench.tracking import content, names
@@ -36,7 +37,7 @@ class TestStudy:
         assert tags["mlbench.decision"] == "promote"
         assert tags["mlbench.winner"] == "fast"
         assert tags["mlbench.noise"] == "quiet"
-        assert tags["mlbench.schema"] == "1"
+        assert tags["mlbench.schema"] == "2"
         assert tags["mlbench.energy.source"] == "absent"
 
     def test_no_winner_no_tag(self, artifacts):
@@ -161,20 +162,40 @@ class TestArm:
 
 class TestMeasurement:
     def test_workers_come_back(self):
-        measured = make_measurement()
+        measured = with_void(make_measurement(), 1, "script")
         mine = [worker for worker in measured.workers if worker.arm == "fast"]
+        void = [worker for worker in measured.void_workers if worker.arm == "fast"]
         stored = json.loads(content.as_json(content.worker_records(measured, "fast")))
-        back = content.workers_from(stored, {(worker.trial, worker.threads): worker.warmup_ns for worker in mine})
-        assert back == mine
+        assert [(worker["trial"], worker["counted"]) for worker in stored] == [(0, True), (2, True), (1, False)]
+        warmup = {(worker.trial, worker.threads): worker.warmup_ns for worker in (*mine, *void)}
+        back, left = content.workers_from(stored, warmup)
+        assert (back, left) == (mine, void)
+        assert np.array_equal(left[0].warmup_ns, void[0].warmup_ns)
         assert [np.array_equal(a.warmup_ns, b.warmup_ns) for a, b in zip(back, mine, strict=True)] == [True, True]
 
     def test_everything_comes_back(self):
+        measured = with_void(make_measurement(), 1, "script")
+        stored = json.loads(content.as_json(content.measurement_record(measured)))
+        of = content.OfArm(
+            measured.turns[::-1],
+            measured.workers,
+            measured.predictions,
+            measured.void[::-1],
+            measured.void_workers,
+        )
+        assert content.measurement_from(measured.plan, stored, [of]) == measured
+        assert stored["lost"][0]["repeated_as"] == 2
+
+    @pytest.mark.parametrize(("repeated", "number"), [(True, 1), (False, None)])
+    def test_a_second_attempt_of_the_first_schema_had_the_same_number(self, repeated, number):
         measured = make_measurement()
         stored = json.loads(content.as_json(content.measurement_record(measured)))
-        back = content.measurement_from(
-            measured.plan, stored, measured.turns[::-1], measured.workers, measured.predictions
-        )
-        assert back == measured
+        stored["lost"] = [{"arm": "script", "trial": 1, "reason": "killed", "repeated": repeated}]
+        back = content.measurement_from(measured.plan, stored, [content.OfArm(measured.turns, measured.workers)])
+        assert [loss.repeated_as for loss in back.lost] == [number]
+        assert bool(back.lost_by("script")) is not repeated
+        assert (back.turns, back.void, back.replaced) == (measured.turns, (), {})
+        assert back.sorted_out() == back
 
     @pytest.mark.parametrize("stored", [[{"arm": "a"}], [{"modules": []}], [{"modules": [], "trial": 1, "x": 2}]])
     def test_damaged_workers(self, stored):
@@ -184,7 +205,7 @@ class TestMeasurement:
     @pytest.mark.parametrize("stored", [{}, {"lost": [{"x": 1}]}])
     def test_damaged_measurement(self, stored):
         with pytest.raises(RecordError, match=r"measurement\.json"):
-            content.measurement_from(make_measurement().plan, stored, (), (), ())
+            content.measurement_from(make_measurement().plan, stored, ())
 
 
 def test_yaml_keeps_the_order_and_the_letters():

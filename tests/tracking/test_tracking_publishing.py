@@ -7,11 +7,12 @@ import pytest
 import yaml
 from mlflow.exceptions import MlflowException
 from tiny_study import EXAMPLE, REPORTS, arms_of, make_measurement, make_study
+from voided import with_void
 
 from mlbench import tables
 from mlbench.errors import TrackingError
 from mlbench.records import Plan, Study, from_json, to_dict
-from mlbench.tracking import content, keep_measurement, load_measurement, load_study, publish
+from mlbench.tracking import content, keep_measurement, load_measurement, load_samples, load_study, publish
 
 FILES_OF_STUDY = {
     "study.json",
@@ -173,6 +174,26 @@ def test_what_was_measured_comes_back_equal(published):
     for mine, theirs in zip(measured.predictions, back.predictions, strict=True):
         assert np.array_equal(mine.outputs, theirs.outputs)
         assert np.array_equal(mine.labels, theirs.labels)
+
+
+def test_a_trial_that_does_not_count_comes_back_as_one(tracker, artifacts):
+    study = make_study(artifacts)
+    measured = with_void(make_measurement(), 1, "script")
+    runs = tracker.open_study(study.name, study.config, study.overrides)
+    publish(study, measured, runs, arms=arms_of(artifacts), log_models=False, **REPORTS)
+    loaded = load_study(tracker, runs.run_id)
+    back = load_measurement(tracker, loaded)
+    assert back.lost == measured.lost
+    assert back.counted == {0: 0, 2: 1}
+    assert [(turn, turn.timed_ns.tolist()) for turn in back.void] == [
+        (turn, turn.timed_ns.tolist()) for turn in measured.void
+    ]
+    assert {(worker.arm, worker.trial) for worker in back.void_workers} == {
+        (arm, 1) for arm in measured.plan.arms if arm != "script"
+    }
+    samples = load_samples(tracker, loaded, "script")
+    assert set(samples["trial"][~samples["counted"]]) == {1}
+    assert set(samples["trial"][samples["counted"]]) == {0, 2}
 
 
 class TestAgain:

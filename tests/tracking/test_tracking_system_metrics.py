@@ -54,6 +54,12 @@ def test_what_was_never_read_has_no_series():
     assert keys == {"system/worker_cpu_utilization_percentage", "system/gpu_power_usage_watts"}
 
 
+def test_points_are_in_order_of_time_where_numbers_of_trials_are_not():
+    turns = [turn(number, rss_mib=float(number)) for number in (0, 2, 1)]
+    points = [point for point in system_points(turns, "a", 0) if point.key.endswith("worker_memory_usage_megabytes")]
+    assert [point.time_ms for point in points] == [250, 1250, 2250]
+
+
 def test_other_arms_and_no_turns():
     assert system_points([turn(0, arm="b", rss_mib=1.0)], "a", EPOCH_NS) == []
     assert system_points([], "a", EPOCH_NS) == []
