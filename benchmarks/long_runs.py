@@ -15,6 +15,7 @@ Run it on a quiet machine from the checkout: ``python benchmarks/long_runs.py``.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -55,11 +56,11 @@ class Lent:
         if command not in self._answers:
             self.worker.post(command, **message)
 
-    def answer(self, timeout: float) -> Any:
+    def answer(self, timeout: float, call_s: float = math.inf) -> Any:
         """The worker's answer, or that of then."""
         if self._asked in self._answers:
             return self._answers[self._asked]
-        answer = self.worker.answer(timeout)
+        answer = self.worker.answer(timeout, call_s)
         if self._asked in ("import", "load"):
             self._answers[self._asked] = answer
         return answer

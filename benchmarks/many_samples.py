@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import tempfile
@@ -52,8 +53,8 @@ class Pretended(FakeHandle):
 
     draw = np.random.default_rng(0)
 
-    def answer(self, timeout: float) -> tuple[dict[str, Any], dict[str, Any]]:
-        header, arrays = super().answer(timeout)
+    def answer(self, timeout: float, call_s: float = math.inf) -> tuple[dict[str, Any], dict[str, Any]]:
+        header, arrays = super().answer(timeout, call_s)
         if "timed_ns" in arrays:
             calls = len(arrays["timed_ns"])
             arrays["timed_ns"] = self.draw.normal(self.call_ns, self.call_ns / 50, calls).astype(np.int64)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -88,7 +89,11 @@ class BareLoop:
         """Remember the command; :meth:`answer` does it."""
         self._message = {"command": command, **message}
 
-    def answer(self, timeout: float) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:  # noqa: ARG002
+    def answer(
+        self,
+        timeout: float,  # noqa: ARG002
+        call_s: float = math.inf,  # noqa: ARG002
+    ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Do what was asked for and answer like a worker; what a bare loop cannot say is not-a-number."""
         message, unknown = self._message, float("nan")
         match message["command"]:

@@ -142,8 +142,8 @@ class ProtocolConfig:
     ``memory_margin`` that of peak memory; ``alpha`` is the error rate of the verdicts. The rounds are raised so that
     all calls together support the ``percentiles`` asked for. ``extend`` asks for so many further looks: as many trials
     again, as long as a verdict on p50 is open. ``budget_minutes`` is the time for the whole study, to which the plan is
-    sized before it starts. A worker that hangs is ended and its trial is lost: after ``turn_timeout_s`` without an
-    answer while it loads and warms up, and in a turn that takes far longer than the warm-up says and than
+    sized before it starts. A worker that hangs is ended and its trial is lost: after ``turn_timeout_s`` while
+    it loads or in a call of its warm-up, and in a call or a turn that takes far longer than the warm-up says and than
     ``hang_floor_s``.
     """
 

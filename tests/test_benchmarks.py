@@ -265,7 +265,7 @@ def test_a_worker_that_is_lent_loads_once_and_outlives_its_borrowers() -> None:
     worker = SimpleNamespace(
         pid=1,
         post=lambda command, **_message: sent.append(command),
-        answer=lambda _timeout: len(sent),
+        answer=lambda _timeout, _call_s: len(sent),
         settle=lambda: "settled",
         stop=lambda: sent.append("stop"),
     )

@@ -265,8 +265,10 @@ class Coordinator:
         live.handle.post(
             "warm_up", calls=calls, seconds=seconds, min_value_ns=self._plan.min_value_ns, **_call(condition.key)
         )
+        first_s = live.said["first_call_ms"] / 1e3
+        limit, call_limit = seconds + self._limits.unsure(calls, first_s), self._limits.unsure(1, first_s)
         try:
-            header, arrays = live.handle.answer(seconds + self._limits.unsure(calls, live.said["first_call_ms"] / 1e3))
+            header, arrays = live.handle.answer(limit, call_limit)
         except RefusedError as error:
             if first:
                 raise
@@ -293,7 +295,7 @@ class Coordinator:
         self._readings.begin()
         own = time.process_time_ns()  # every thread of this process, whatever else runs in it
         live.handle.post("turn", discard=condition.discard, calls=condition.calls, group=group, **_call(key))
-        header, arrays = live.handle.answer(limit)
+        header, arrays = live.handle.answer(limit, self._limits.call(live.slowest_s[key]))
         own = time.process_time_ns() - own
         hardware = {name: float(value) for name, value in header["hardware"].items()}
         hardware |= self._readings.end(live.handle.pid)
@@ -367,8 +369,10 @@ class Coordinator:
     def _predict(self, live: _Live) -> Predictions:
         served = max(live.groups, key=lambda key: key.batch_size)
         live.handle.post("predict", batch_size=served.batch_size)
-        calls = math.ceil(len(self._labels) / served.batch_size)
-        outputs = live.handle.answer(self._limits.unsure(calls, live.slowest_s[served]))[1]["outputs"]
+        calls, slowest_s = math.ceil(len(self._labels) / served.batch_size), live.slowest_s[served]
+        compiles = live.said.get("compile_ms") is not None  # and once more for the last batch, which may be smaller
+        call_limit = self._limits.unsure(1, slowest_s) if compiles else self._limits.call(slowest_s)
+        outputs = live.handle.answer(self._limits.unsure(calls, slowest_s), call_limit)[1]["outputs"]
         return Predictions(live.arm.name, outputs, self._labels)
 
     def _stop_all(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import signal
@@ -13,15 +14,17 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mlbench.disk import no_room
 from mlbench.errors import MlbenchError, RefusedError, WorkerGoneError
+from mlbench.measurement.cells import calls_over
 from mlbench.measurement.guarding import let_go, watch_over
 from mlbench.measurement.interpreters import command, environment
+from mlbench.measurement.limits import Overdue, overdue
 from mlbench.measurement.memory import memory_kills
 from mlbench.measurement.settling import Settled, asleep, settle
 from mlbench.measurement.wire import PROCESSING, TOKENIZER, Channel, ChannelClosedError, ChannelTimeoutError
@@ -30,6 +33,8 @@ from mlbench.records import Arm, Collation
 IMPORT_TIMEOUT_S = 300.0
 _DYING_S = 5.0  # from the end of a worker's pipe to its own end
 _KIB_PER_MIB = 1024
+_IN_MEMORY = "/dev/shm"  # noqa: S108 - a place for files that no disk is behind
+_CALLS_OF = {"turn": "this turn", "warm_up": "the warm-up", "predict": "the predictions"}
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -42,12 +47,16 @@ class WorkerHandle(Protocol):
         """Send a command without waiting."""
         ...
 
-    def answer(self, timeout: float) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def answer(self, timeout: float, call_s: float = math.inf) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Wait for the answer to the last command.
+
+        Args:
+            timeout: Seconds for all of it.
+            call_s: Seconds for each call that the worker makes for it.
 
         Raises:
             RefusedError: The worker could not do it, says why, and waits for the next command.
-            WorkerGoneError: The worker died, or did not answer in time and was ended.
+            WorkerGoneError: The worker died, or took longer than one of these and was ended.
         """
         ...
 
@@ -79,9 +88,12 @@ class WorkerProcess:
         self._arm = arm.name
         python = arm.settings.python
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop(); what the worker prints
+        self._cells = _shared_file()
+        self._asked = ""
         self._memory_kills = memory_kills()
         self._process = subprocess.Popen(
-            command(python, "mlbench.measurement.worker", str(os.getpid())),
+            command(python, "mlbench.measurement.worker", str(os.getpid()), str(self._cells.fileno())),
+            pass_fds=(self._cells.fileno(),),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -101,21 +113,24 @@ class WorkerProcess:
 
     def post(self, command: str, **message: Any) -> None:
         """Send a command without waiting."""
+        self._asked = command
         try:
             self._channel.send({"command": command, **message})
         except ChannelClosedError:
             raise self._gone() from None
 
-    def answer(self, timeout: float) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def answer(self, timeout: float, call_s: float = math.inf) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Wait for the answer to the last command; see :class:`WorkerHandle`."""
+        deadline = time.monotonic() + timeout
+        late = overdue(self._channel.ready, partial(calls_over, self._cells.fileno()), timeout, call_s)
+        if late is not None:
+            raise self._late(late)
         try:
-            header, arrays = self._channel.receive(timeout)
+            header, arrays = self._channel.receive(deadline - time.monotonic())
         except ChannelClosedError:
             raise self._gone() from None
         except ChannelTimeoutError:
-            self._end()
-            how = f"the worker gave no answer for {timeout:g} s and was ended{self._last_words()}"
-            raise WorkerGoneError(how, peak_mib=self._peak_mib) from None
+            raise self._late(Overdue(timeout, in_call=False, calls=None)) from None
         if not header.pop("ok"):
             raise RefusedError(str(header["error"]))
         return header, arrays
@@ -128,6 +143,7 @@ class WorkerProcess:
         """End the whole process group; see :class:`WorkerHandle`."""
         self._end()
         self._log.close()
+        self._cells.close()
 
     def _end(self) -> None:
         """End what is left of the process group, and take leave of the worker."""
@@ -142,6 +158,15 @@ class WorkerProcess:
         peak = _peak_mib(usage)
         # a process that is started takes over the peak of the one that starts it, until its own is higher
         self._peak_mib = peak if peak > self._inherited_mib else None
+
+    def _late(self, late: Overdue) -> WorkerGoneError:
+        """It has taken longer than it may: end it, and say in what, and what it last said."""
+        self._end()
+        how = f"{'hung in a call' if late.in_call else 'gave no answer'} for {late.limit_s:g} s"
+        if late.calls is not None:
+            calls = "1 call" if late.calls == 1 else f"{late.calls} calls"
+            how += f" (after {calls} of {_CALLS_OF[self._asked]})"
+        return WorkerGoneError(f"the worker {how} and was ended{self._last_words()}", peak_mib=self._peak_mib)
 
     def _gone(self) -> WorkerGoneError:
         """Its pipe is closed: how it ended, and what it last said."""
@@ -172,6 +197,15 @@ class WorkerProcess:
                 return False
             time.sleep(0.01)
         return True
+
+
+def _shared_file() -> IO[bytes]:
+    """An empty file that only the worker and this process have, in memory: see :mod:`mlbench.measurement.cells`."""
+    try:
+        return os.fdopen(os.memfd_create("mlbench-calls"), "r+b", buffering=0)
+    except (AttributeError, OSError):  # no such call in this C library, in this kernel, or in this container
+        # not on a disk where that can be: what is written back is protected from writing first, which a call would feel
+        return tempfile.TemporaryFile(buffering=0, dir=_IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None)
 
 
 def _peak_mib(usage: resource.struct_rusage) -> float:

@@ -61,6 +61,10 @@ class Channel:
         except OSError as error:
             raise ChannelClosedError from error
 
+    def ready(self, timeout: float) -> bool:
+        """Sleep until there is something to read, or the other end is gone; False when ``timeout`` seconds are over."""
+        return bool(select.select([self._reader], [], [], timeout)[0])
+
     def receive(self, timeout: float | None = None) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Read one message.
 
@@ -87,10 +91,8 @@ class Channel:
     def _read(self, size: int, deadline: float | None) -> bytes:
         parts: list[bytes] = []
         while size:
-            if deadline is not None:
-                ready, _, _ = select.select([self._reader], [], [], max(0.0, deadline - time.monotonic()))
-                if not ready:
-                    raise ChannelTimeoutError
+            if deadline is not None and not self.ready(max(0.0, deadline - time.monotonic())):
+                raise ChannelTimeoutError
             part = os.read(self._reader, min(size, 1 << 20))
             if not part:
                 raise ChannelClosedError

@@ -1,8 +1,9 @@
 """The worker process: one arm in one trial. It loads the artifact, waits in a blocking read, and takes its turns.
 
 It imports only its runtime and numpy, since its memory is being measured. Start it with
-``python -m mlbench.measurement.worker PID``, the coordinator's process id; it speaks :mod:`mlbench.measurement.wire`
-over standard input and output.
+``python -m mlbench.measurement.worker PID [FILE]``, the coordinator's process id and, where somebody wants to see how
+far it is, a descriptor for :mod:`mlbench.measurement.cells`; it speaks :mod:`mlbench.measurement.wire` over standard
+input and output.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy.typing as npt
 
 from mlbench.errors import MlbenchError, WorkerError
 from mlbench.measurement.answer import require_answer
+from mlbench.measurement.cells import Cells
 from mlbench.measurement.clock import Clock, MonotonicClock
 from mlbench.measurement.cpus import allowed, cpu_vendor, pin
 from mlbench.measurement.lifeline import die_with
@@ -66,11 +68,13 @@ class Worker:
     Args:
         clock: What all times are read from.
         find_runtime: Runtime for an artifact format and settings; mlbench's registry unless a test says otherwise.
+        cells: Where calls are seen to be over; seen by nobody unless given.
     """
 
-    def __init__(self, clock: Clock, find_runtime: FindRuntime = runtime_for) -> None:
+    def __init__(self, clock: Clock, find_runtime: FindRuntime = runtime_for, cells: Cells | None = None) -> None:
         self._clock = clock
         self._find_runtime = find_runtime
+        self._cells = cells or Cells()
         self._session: Session | None = None
         self._device: Device | None = None
         self._inputs: dict[str, npt.NDArray[Any]] = {}
@@ -209,6 +213,7 @@ class Worker:
 
     def _warm_up(self, message: dict[str, Any]) -> Reply:
         """At least ``calls`` calls and ``seconds`` seconds; says how many calls make one timed value."""
+        over, _ = self._cells.cleared(0)
         pool, run, now = self._pool(message), self._loaded.run, self._clock.now_ns
         durations: list[int] = []
         if self._device is not None:
@@ -218,6 +223,7 @@ class Worker:
             start = now()
             result = run(pool[len(durations) % POOL])
             durations.append(now() - start)
+            over[0] = len(durations)
             if len(durations) == 1:  # the first answer to this condition is looked at, and no later one
                 self._check(self._loaded.outputs(result), message["batch_size"])
             del result
@@ -229,10 +235,10 @@ class Worker:
         return {"group": group}, {"warmup_ns": times}
 
     def _turn(self, message: dict[str, Any]) -> Reply:
-        pool, run = self._pool(message), self._loaded.run
         calls = message["calls"] * message["group"]
-        discarded = np.zeros(message["discard"], dtype=np.int64)
-        timed = np.zeros(calls, dtype=np.int64)
+        _, times = self._cells.cleared(message["discard"] + calls)
+        discarded, timed = times[: message["discard"]], times[message["discard"] :]
+        pool, run = self._pool(message), self._loaded.run
         first = [pool[index % POOL] for index in range(message["discard"])]
         rest = [pool[index % POOL] for index in range(calls)]
         before = resource.getrusage(resource.RUSAGE_SELF)
@@ -261,7 +267,7 @@ class Worker:
                 "major_faults": after.ru_majflt - before.ru_majflt,
                 **self._on_device(pool),
             },
-        }, {"discarded_ns": discarded, "timed_ns": timed}
+        }, {"discarded_ns": discarded.copy(), "timed_ns": timed.copy()}
 
     def _on_device(self, pool: list[Any]) -> dict[str, float]:
         """After a turn: the peak of the device's memory so far, and one more call, on the device's own clock."""
@@ -271,14 +277,16 @@ class Worker:
 
     def _predict(self, message: dict[str, Any]) -> Reply:
         """The first output for all items, in order, through the session that was measured."""
+        over, _ = self._cells.cleared(0)
         size = message["batch_size"]
         rows = len(next(iter(self._inputs.values())))
-        parts = []
+        parts: list[npt.NDArray[np.float64]] = []
         for start in range(0, rows, size):
             batch = {name: array[start : start + size] for name, array in self._inputs.items()}
             outputs = self._loaded.outputs(self._loaded.run(self._loaded.prepare(self._trimmed(batch))))
             self._check(outputs, min(size, rows - start))
             parts.append(np.asarray(outputs[0], dtype=np.float64))
+            over[0] = len(parts)
         return {}, {"outputs": np.concatenate(parts)}
 
     def _report(self, _message: dict[str, Any]) -> Reply:
@@ -361,12 +369,17 @@ def serve(channel: Channel, worker: Worker) -> None:
 
 def main() -> None:
     """Keep the pipes to ourselves, so that a library that prints cannot break the conversation."""
-    die_with(int(sys.argv[1]))
+    coordinator, *shared = map(int, sys.argv[1:])
+    die_with(coordinator)
+    try:
+        cells = Cells(*shared)
+    except OSError:  # an interpreter of the arm's own may be a script that closes what it was handed
+        cells = Cells()
     channel = Channel(os.dup(0), os.dup(1))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(2, 1)
-    serve(channel, Worker(MonotonicClock()))
+    serve(channel, Worker(MonotonicClock(), cells=cells))
 
 
 if __name__ == "__main__":

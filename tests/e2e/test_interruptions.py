@@ -67,7 +67,7 @@ def interrupted(desk: Desk, request: pytest.FixtureRequest) -> Interrupted:
 
 
 def _is_worker_of(process: psutil.Process, pid: int) -> bool:
-    return (process.info["cmdline"] or [])[-2:] == ["mlbench.measurement.worker", str(pid)]
+    return (process.info["cmdline"] or [])[-3:-1] == ["mlbench.measurement.worker", str(pid)]
 
 
 def test_the_program_ends_its_workers_at_once(interrupted: Interrupted) -> None:

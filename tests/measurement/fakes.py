@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,7 @@ class FakeHandle:
         self.fail_on: dict[str, str] = {}  # command -> why it is refused
         self.gone_on: dict[str, WorkerGoneError] = {}
         self.limits: dict[str, float] = {}  # command -> seconds that were left for the last answer
+        self.call_limits: dict[str, float] = {}  # the same for each call
         self.refuse: dict[int, str] = {}  # input length -> why the warm-up is refused
         self.interrupt_on: str | None = None
         self.cpus: Any = None
@@ -57,12 +59,13 @@ class FakeHandle:
         self.cpus = message.get("cpus", self.cpus)
         self.pending = {"command": command, **message}
 
-    def answer(self, timeout: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    def answer(self, timeout: float, call_s: float = math.inf) -> tuple[dict[str, Any], dict[str, Any]]:
         message, self.pending = self.pending, {}
         command = message["command"]
         if self.interrupt_on == command:
             raise KeyboardInterrupt
         self.limits[command] = timeout
+        self.call_limits[command] = call_s
         if command in self.gone_on:
             raise self.gone_on[command]
         if command in self.fail_on:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ class Direct:
     def post(self, command: str, **message: Any) -> None:
         self.message = {"command": command, **message}
 
-    def answer(self, timeout: float) -> Any:
+    def answer(self, timeout: float, call_s: float = math.inf) -> Any:
         return self.worker.handle(self.message)
 
     def settle(self) -> Settled:

@@ -1,4 +1,5 @@
 import itertools
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -501,14 +502,14 @@ def test_an_arm_that_cannot_serve_the_headline_is_lost() -> None:
 class Placeable(FakeHandle):
     """A worker that can say where its model runs, unless that ends it."""
 
-    def answer(self, timeout: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    def answer(self, timeout: float, call_s: float = math.inf) -> tuple[dict[str, Any], dict[str, Any]]:
         if self.pending["command"] == "placement":
             self.pending = {}
             self.limits["placement"] = timeout
             if self.arm.name == "b":
                 raise killed()
             return {"effective": {"nodes": "CPU: 2"}}, {}
-        header, arrays = super().answer(timeout)
+        header, arrays = super().answer(timeout, call_s)
         return {**header, "placement": True}, arrays
 
 
@@ -732,3 +733,46 @@ def test_the_time_that_a_turn_may_take_follows_from_the_warm_up(call_ns: int, tu
     limits = bench.handles[0].limits
     assert (limits["load"], limits["report"]) == (60.0, 60.0)
     assert (limits["turn"], limits["warm_up"]) == (turn_s, rest_s)
+
+
+@pytest.mark.parametrize(
+    ("call_ns", "call_s", "unsure_s"),
+    [(2_000_000, 5.0, 60.0), (1_000_000_000, 20.0, 60.0), (4_000_000_000, 80.0, 80.0)],
+)
+def test_so_does_the_time_that_one_of_its_calls_may_take(call_ns: int, call_s: float, unsure_s: float) -> None:
+    """20 times as long as the slowest; while it warms up, compiling may fall into any of the first calls."""
+    bench = Bench()
+    bench.call_ns = call_ns
+    bench.run()
+    limits = bench.handles[0].call_limits
+    assert (limits["turn"], limits["predict"], limits["warm_up"]) == (call_s, call_s, unsure_s)
+    assert {limits[command] for command in ("import", "load", "report")} == {math.inf}
+
+
+def test_predictions_of_a_runtime_that_compiles_have_the_time_for_it() -> None:
+    """Once more, where the last batch is smaller than all that it was compiled for."""
+
+    class Compiling(FakeHandle):
+        def answer(self, timeout: float, call_s: float = math.inf) -> tuple[dict[str, Any], dict[str, Any]]:
+            header, arrays = super().answer(timeout, call_s)
+            return {**header, "compile_ms": 9.0}, arrays
+
+    handles: list[FakeHandle] = []
+
+    def launch(arm: Arm) -> FakeHandle:
+        handles.append(Compiling(arm, [], FakeClock()))
+        return handles[-1]
+
+    Coordinator(PLAN, ARMS, INPUTS, LABELS, launch=launch, limits=LIMITS).run()
+    assert (handles[0].call_limits["turn"], handles[0].call_limits["predict"]) == (5.0, 60.0)
+
+
+@pytest.mark.parametrize("command", ["warm_up", "turn", "predict"])
+def test_a_worker_that_hung_in_a_call_is_a_lost_trial_with_its_words(command: str) -> None:
+    bench = Bench()
+    said = "the worker hung in a call for 5 s (after 17 calls of this turn) and was ended"
+    bench.gone = {("a", 0): {command: WorkerGoneError(said)}}
+    measurement = bench.run()
+    assert [(loss.arm, loss.trial, loss.repeated) for loss in measurement.lost] == [("a", 0, True)]
+    assert measurement.lost[0].reason.startswith(said)
+    assert {worker.arm for worker in measurement.workers} == {"baseline", "a", "b"}

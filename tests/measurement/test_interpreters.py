@@ -18,6 +18,7 @@ from fakes import make_arm
 from onnx import TensorProto, helper
 
 from mlbench.errors import WorkerError
+from mlbench.measurement.cells import calls_over
 from mlbench.measurement.coordinator import IMPORT_TIMEOUT_S
 from mlbench.measurement.examine import reason
 from mlbench.measurement.interpreters import command, environment, examine, problem
@@ -74,11 +75,13 @@ def test_a_worker_on_an_interpreter_with_numpy_and_the_runtime_alone(
     worker = WorkerProcess(served)
     try:
         loaded = ask(worker, "load", cpus=[], inputs=str(tmp_path), batch_size=1, **arm_message(served))[0]
-        outputs = ask(worker, "predict", batch_size=3)[1]["outputs"]
+        outputs = ask(worker, "predict", batch_size=2)[1]["outputs"]
+        over = calls_over(worker._cells.fileno())
         modules = set(ask(worker, "report")[0]["modules"])
     finally:
         worker.stop()
     np.testing.assert_array_equal(outputs, np.full((3, 2), 2.0))
+    assert over == 2  # its calls are seen as well
     assert loaded["effective"]["python"] == platform.python_version()
     assert {"mlbench", "numpy", "onnxruntime"} <= modules
     assert not modules & {"annotated_types", "pydantic", "mlflow", "pandas", "torch", "hydra"}

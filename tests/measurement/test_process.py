@@ -3,6 +3,7 @@
 import itertools
 import os
 import platform
+import re
 import signal
 import sys
 import textwrap
@@ -23,15 +24,17 @@ from mlbench import registry
 from mlbench.config import ProtocolConfig, ScenarioConfig
 from mlbench.errors import WorkerError, WorkerGoneError
 from mlbench.measurement.alone import disturbance
+from mlbench.measurement.cells import calls_over
 from mlbench.measurement.coordinator import Coordinator
 from mlbench.measurement.cpus import usable_cpus
+from mlbench.measurement.interpreters import command
 from mlbench.measurement.limits import Limits
 from mlbench.measurement.plan import make_plan
 from mlbench.measurement.process import WorkerProcess, arm_message, worker_environment
 from mlbench.records import Arm, LostTrial
 
 RUNTIME = """
-import ctypes, os, pathlib, signal, subprocess, sys
+import ctypes, os, pathlib, signal, subprocess, sys, time
 import numpy as np
 
 class Session:
@@ -42,6 +45,7 @@ class Session:
     def run(self, prepared):
         self.calls += 1
         if self.calls <= self.options.get("after", 0):
+            time.sleep(self.options.get("takes", 0.0))
             return prepared @ np.ones((2, 3), np.float32)
         behaviour = self.options.get("behaviour")
         if "starts" in self.options:
@@ -160,6 +164,87 @@ def test_a_worker_that_hangs_is_ended_with_everything_that_it_started(tmp_path: 
     worker.stop()  # stopping twice is harmless
 
 
+def hung(worker: WorkerProcess, child: Path, call_s: float = 0.2) -> WorkerGoneError:
+    """What is said of a worker that hangs in a call in which it has started a child, long before its answer is due."""
+    until = time.monotonic() + 60
+    while not (child.exists() and child.read_text()) and time.monotonic() < until:
+        time.sleep(0.01)
+    with pytest.raises(WorkerGoneError) as caught:
+        worker.answer(1000, call_s)
+    assert not psutil.pid_exists(worker.pid)
+    assert gone(int(child.read_text()), 10)
+    worker.stop()
+    return caught.value
+
+
+@pytest.mark.usefixtures("plugin")
+@pytest.mark.parametrize(
+    ("after", "command", "message", "where"),
+    [
+        (18, "turn", {"discard": 2, "calls": 100, "group": 20}, "after 17 calls of this turn"),
+        (1, "turn", {"discard": 2, "calls": 1, "group": 1}, "after 0 calls of this turn"),
+        (4, "warm_up", {"calls": 30, "seconds": 0.0, "min_value_ns": 0}, "after 3 calls of the warm-up"),
+        (2, "predict", {}, "after 1 call of the predictions"),
+    ],
+)
+def test_a_call_that_hangs_is_found_long_before_the_answer_is_due(
+    tmp_path: Path, after: int, command: str, message: dict[str, Any], where: str
+) -> None:
+    child = tmp_path / "child"
+    hanging = arm("hangs", after=after, starts=str(child))
+    worker = WorkerProcess(hanging)
+    load(worker, hanging, tmp_path)
+    worker.post(command, batch_size=1, **message)
+    error = hung(worker, child)
+    assert str(error) == f"the worker hung in a call for 0.2 s ({where}) and was ended"
+    assert error.signal is None
+
+
+@pytest.mark.usefixtures("plugin")
+def test_the_limit_of_the_whole_turn_says_how_many_calls_were_over(tmp_path: Path) -> None:
+    hanging = arm("hangs", after=18)
+    worker = WorkerProcess(hanging)
+    load(worker, hanging, tmp_path)
+    worker.post("turn", batch_size=1, discard=2, calls=100, group=20)
+    until = time.monotonic() + 60
+    while calls_over(worker._cells.fileno()) != 17 and time.monotonic() < until:
+        time.sleep(0.01)
+    with pytest.raises(WorkerGoneError, match=r"gave no answer for 0\.1 s \(after 17 calls of this turn\) and was end"):
+        worker.answer(0.1, 1000)
+    worker.stop()
+
+
+@pytest.mark.usefixtures("plugin")
+def test_turns_of_any_length_come_back_from_the_shared_file(tmp_path: Path) -> None:
+    worker = WorkerProcess(arm())
+    load(worker, arm(), tmp_path)
+    for calls in (3, 5000, 2):
+        worker.post("turn", batch_size=1, discard=1, calls=calls, group=1)
+        header, arrays = worker.answer(60, 60)
+        times = np.concatenate([arrays["discarded_ns"], arrays["timed_ns"]])
+        assert len(times) == 1 + calls == calls_over(worker._cells.fileno())
+        assert (times > 0).all()
+        assert times.sum() <= header["end_ns"] - header["start_ns"]
+    worker.stop()
+
+
+@pytest.mark.usefixtures("plugin")
+@pytest.mark.parametrize("descriptor", [(), ("1000",)], ids=["not given", "closed"])
+def test_a_worker_without_the_shared_file_has_the_limit_of_its_turn_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, descriptor: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("mlbench.measurement.process.command", lambda *words: command(*words[:-1], *descriptor))
+    hanging = arm("hangs", after=18)
+    worker = WorkerProcess(hanging)
+    load(worker, hanging, tmp_path)
+    worker.post("turn", batch_size=1, discard=2, calls=15, group=1)
+    assert len(worker.answer(60, 60)[1]["timed_ns"]) == 15
+    worker.post("turn", batch_size=1, discard=2, calls=15, group=1)
+    with pytest.raises(WorkerGoneError, match=r"gave no answer for 0\.2 s and was ended"):
+        worker.answer(0.2, 0.02)
+    worker.stop()
+
+
 @pytest.mark.usefixtures("plugin")
 def test_a_killed_worker_is_noticed_when_it_is_next_spoken_to() -> None:
     worker = WorkerProcess(arm())
@@ -276,7 +361,7 @@ def test_arms_that_crash_and_hang_are_named_and_the_others_go_on(tmp_path: Path)
     arms = [
         arm(name="baseline"),
         arm("segfaults", name="crashes", after=40),
-        arm("hangs", name="hangs", after=40),
+        arm("hangs", name="hangs", after=40, takes=0.01),
         arm("is killed once", name="unlucky", after=40, mark=str(tmp_path / "mark")),
     ]
     protocol = ProtocolConfig(trials=2, rounds=2, warmup_seconds=0.0)
@@ -297,7 +382,9 @@ def test_arms_that_crash_and_hang_are_named_and_the_others_go_on(tmp_path: Path)
     ]
     hung = [loss for loss in measured.lost if loss.arm == "hangs"]
     assert [(loss.trial, loss.signal, loss.repeated_as) for loss in hung] == [(0, None, 2), (2, None, None)]
-    assert "gave no answer for" in hung[0].reason
+    assert re.match(
+        r"the worker hung in a call for \S+ s \(after 9 calls of this turn\) and was ended; ", hung[0].reason
+    )
     assert all(loss.peak_mib and "its peak memory was" in loss.reason for loss in measured.lost)
     assert told == list(measured.lost)
     assert {(worker.arm, worker.trial) for worker in measured.workers} == {

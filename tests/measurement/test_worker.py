@@ -14,8 +14,10 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from mlbench.errors import WorkerError
+from mlbench.measurement.cells import Cells, calls_over
 from mlbench.measurement.memory import memory_mib, unique_mib
 from mlbench.measurement.mixing import mixed
+from mlbench.measurement.process import _shared_file
 from mlbench.measurement.wire import PROCESSING, TOKENIZER, Channel
 from mlbench.measurement.worker import POOL, Worker, serve
 from mlbench.records import OperatorTime, Profile
@@ -61,11 +63,11 @@ class FakeRuntime:
 
 
 class Setup:
-    def __init__(self, directory: Path, call_ns: int = 250_000, rows: int = 20) -> None:
+    def __init__(self, directory: Path, call_ns: int = 250_000, rows: int = 20, cells: Cells | None = None) -> None:
         self.clock = FakeClock()
         self.session = FakeSession(self.clock, call_ns)
         self.runtime = FakeRuntime(self.session)
-        self.worker = Worker(self.clock, lambda _format, _settings: self.runtime)
+        self.worker = Worker(self.clock, lambda _format, _settings: self.runtime, cells)
         self.items = np.arange(rows * 2, dtype=np.float32).reshape(rows, 2)
         np.save(directory / "0.npy", self.items)
         arm = make_arm("a")
@@ -293,6 +295,52 @@ def test_a_turn_discards_then_times_single_calls(setup: Setup) -> None:
     assert header["end_ns"] - header["start_ns"] == 22 * 250_000
     assert header["hardware"]["peak_rss_mib"] >= header["hardware"]["rss_mib"] > 0
     assert len(setup.session.seen) == 22
+
+
+def test_calls_are_seen_to_be_over_one_by_one_from_outside(tmp_path: Path) -> None:
+    with _shared_file() as file:
+        setup = Setup(tmp_path, cells=Cells(file.fileno()))
+        setup.load()
+        seen: list[int | None] = []
+        run = setup.session.run
+        setup.session.run = lambda prepared: (  # type: ignore[method-assign]
+            seen.append(calls_over(file.fileno())),
+            run(prepared),
+        )[1]
+        header, warm_up = setup.ask("warm_up", batch_size=1, calls=6, seconds=0.0, min_value_ns=1_000_000)
+        assert (seen, calls_over(file.fileno())) == (list(range(6)), 6)
+        seen.clear()
+        _, arrays = setup.ask("turn", batch_size=1, discard=2, calls=5, group=header["group"])
+        assert (seen, calls_over(file.fileno())) == (list(range(22)), 22)
+        seen.clear()
+        setup.ask("predict", batch_size=8)
+        assert (seen, calls_over(file.fileno())) == ([0, 1, 2], 3)
+    assert warm_up["warmup_ns"].tolist() == [250_000] * 6
+    assert arrays["discarded_ns"].tolist() == [250_000] * 2
+    assert arrays["timed_ns"].tolist() == [250_000] * 20
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_times_are_the_clocks_however_many_calls_a_turn_has_and_stay_when_the_next_one_begins(
+    tmp_path: Path, *, shared: bool
+) -> None:
+    with _shared_file() as file:
+        setup = Setup(tmp_path, cells=Cells(file.fileno()) if shared else None)
+        setup.load()
+        run = setup.session.run
+
+        def slower_and_slower(prepared: np.ndarray) -> np.ndarray:
+            setup.session.call_ns += 1
+            return run(prepared)
+
+        setup.session.run = slower_and_slower  # type: ignore[method-assign]
+        turns, begins = [], []
+        for calls in (3, 1500, 2):  # the second one is longer than a page
+            begins.append(setup.session.call_ns + 1)
+            turns.append(setup.ask("turn", batch_size=1, discard=2, calls=calls, group=1)[1])
+    for begin, calls, arrays in zip(begins, (3, 1500, 2), turns, strict=True):
+        assert arrays["discarded_ns"].tolist() == [begin, begin + 1]
+        assert arrays["timed_ns"].tolist() == list(range(begin + 2, begin + 2 + calls))
 
 
 def test_calls_go_through_different_items_the_same_way_each_turn(setup: Setup) -> None:
