@@ -19,6 +19,7 @@ from mlbench.reporting.html import render_html
 from mlbench.reporting.markdown import render_markdown, render_note
 from mlbench.tracking import Promotion, PromotionRefusedError, Tracker, once, promote, publish
 from mlbench.tracking.content import public
+from mlbench.tracking.saving import saving_apart
 
 _EXAMPLE_ROWS = 3
 _FIRST_WAIT_S = 2.0
@@ -69,7 +70,7 @@ def deliver(
         TrackingError: MLflow refused; doing it again completes it.
     """
     study = conclusion.study
-    with once():
+    with once(), saving_apart() as save:
         publish(
             study,
             measurement,
@@ -80,6 +81,7 @@ def deliver(
             report_markdown=render_markdown(study),
             note=render_note(study),
             log_models=conclusion.log_models,
+            save=save,
         )
         return _promote(tracker, run_id, conclusion)
 

@@ -47,7 +47,11 @@ class BuildError(MlbenchError):
 
     def __init__(self, step: str, message: str) -> None:
         self.step = step
+        self._message = message
         super().__init__(f"step '{step}': {message}")
+
+    def __reduce__(self) -> tuple[type[BuildError], tuple[str, str]]:
+        return type(self), (self.step, self._message)
 
 
 class WorkerError(MlbenchError):

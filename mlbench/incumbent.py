@@ -12,7 +12,7 @@ from mlbench.errors import InputError, WorkerError
 from mlbench.measurement.interpreters import examine
 from mlbench.recipes import INCUMBENT
 from mlbench.records import Arm, Artifact, Notice
-from mlbench.tracking import Champion, OpenStudy, Registered, fetch, find_registered
+from mlbench.tracking import Champion, Registered, Tracker, fetch, find_registered
 from mlbench.variants.store import Store
 from mlbench.variants.weights import counted
 from mlbench.workloads import Progress, Workload
@@ -28,22 +28,29 @@ _PROGRAMS = {
 }
 
 
-def fit_incumbent(config: StudyConfig, runs: OpenStudy, workload: Workload) -> Registered | None:
+def fit_incumbent(
+    config: StudyConfig, tracker: Tracker, champion: Champion | None, workload: Workload
+) -> Registered | None:
     """What is known of the champion that is to take part; nothing of it is fetched. None as in :func:`incumbent`.
 
     Raises:
         InputError: It cannot take part; the sentence says why.
         TrackingError: MLflow refused.
     """
-    if not config.incumbent or runs.champion is None or runs.champion.version is None:
+    if not config.incumbent or champion is None or champion.version is None:
         return None
-    known = find_registered(runs.tracker, runs.champion)
-    _require(_what(runs.champion), _unfit(known.artifact, workload) or _untrusted(config, known.artifact))
+    known = find_registered(tracker, champion)
+    _require(_what(champion), _unfit(known.artifact, workload) or _untrusted(config, known.artifact))
     return known
 
 
 def incumbent(
-    config: StudyConfig, runs: OpenStudy, workload: Workload, store: Store, progress: Progress
+    config: StudyConfig,
+    tracker: Tracker,
+    champion: Champion | None,
+    workload: Workload,
+    store: Store,
+    progress: Progress,
 ) -> tuple[Arm, ...]:
     """The champion that there was when the study began, as an arm; nothing where there was none, or none is wanted.
 
@@ -53,13 +60,13 @@ def incumbent(
         InputError: It cannot take part; the sentence says why.
         TrackingError: MLflow refused.
     """
-    known = fit_incumbent(config, runs, workload)
+    known = fit_incumbent(config, tracker, champion, workload)
     if known is None:
         return ()
     what = _what(known.champion)
     progress(f"fetching {what}")
     key = {"kind": "registered", "model": known.model_id, "format": known.artifact.format}
-    artifact = store.build(key, partial(fetch, runs.tracker, known), progress)
+    artifact = store.build(key, partial(fetch, tracker, known), progress)
     _require(what, _untrusted(config, artifact))
     about = f"{what} ('{known.champion.alias}'): {known.arm} of the study {known.study}"
     recipe = replace(known.recipe, name=INCUMBENT, description=about)

@@ -30,9 +30,7 @@ from mlbench.recipes import recipes
 from mlbench.records import Arm, Estimate, Measurement, Noise, StepSpec, Verdict
 from mlbench.statistics import BetweenProcesses
 from mlbench.study import measure
-from mlbench.variants.build import build
-from mlbench.variants.store import Store
-from mlbench.workloads.prepare import prepare
+from mlbench.workshop import Workshop
 
 BASELINE, TWIN, SLOW = "baseline", "twin", "slow"
 DIFFERENT = ("faster", "slower")
@@ -114,14 +112,12 @@ def run_selfcheck(composition: Composition, studies: int, percent: float, progre
     if config.protocol.budget_minutes is not None:
         progress.notice("protocol.budget_minutes is for one study and has no part in a selfcheck")
     progress.phase("Preparing the workload")
-    store = Store(config.cache_dir)
-    workload = prepare(config.workload, store, progress.step)
     recipe = recipes(config)[0]
     delay = StepSpec("delay", {"percent": percent})
-    built = [
-        Arm(made.name, "variant", made, build(made, workload, store, progress.step), made.runtime)
-        for made in (recipe, replace(recipe, steps=(*recipe.steps, delay)))
-    ]
+    with Workshop(config, progress.step) as workshop:
+        workshop.read()
+        workload = workshop.prepare()
+        built = [workshop.build(made, "variant") for made in (recipe, replace(recipe, steps=(*recipe.steps, delay)))]
     three = arms(*built)
     names = [arm.name for arm in three]
 

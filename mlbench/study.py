@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -23,13 +23,12 @@ from mlbench.endings import journaled, keeper, keeping, noting, terminable
 from mlbench.environment import environment
 from mlbench.errors import BuildError, InputError, MlbenchError, WorkerError
 from mlbench.explaining import explained, to_profile
-from mlbench.incumbent import absence, fit_incumbent, incumbent
+from mlbench.incumbent import absence
 from mlbench.journal import Begun, Journal, Planned
 from mlbench.measurement import alone, budget, lost_trials
 from mlbench.measurement.coordinator import Coordinator, TrialOver
 from mlbench.measurement.cpus import usable_cpus
 from mlbench.measurement.guarding import guarded
-from mlbench.measurement.interpreters import examine
 from mlbench.measurement.limits import Limits
 from mlbench.measurement.machine_lock import MachineLock
 from mlbench.measurement.plan import make_plan
@@ -40,7 +39,7 @@ from mlbench.probes.energy_model import modelled
 from mlbench.probes.started import started
 from mlbench.progress import Progress
 from mlbench.quality import Task
-from mlbench.quality.judging import decided, deltas_against, loss_notices, qualities, ready_task
+from mlbench.quality.judging import decided, deltas_against, loss_notices, qualities
 from mlbench.recipes import recipes
 from mlbench.records import (
     Arm,
@@ -50,19 +49,15 @@ from mlbench.records import (
     Notice,
     Plan,
     Quality,
-    Recipe,
     Role,
     Study,
 )
 from mlbench.resuming import check_same_arms, journaled_arm, measured_before, notices, open_runs
 from mlbench.sittings import dated, epoch
 from mlbench.sync import close_abandoned, settle
-from mlbench.tracking import OpenStudy, connect, look_into
-from mlbench.variants.build import build
+from mlbench.tracking import OpenStudy, connect
 from mlbench.variants.store import Store
-from mlbench.variants.weights import counted
-from mlbench.workloads import Data, Workload
-from mlbench.workloads.prepare import prepare, read_data
+from mlbench.workshop import Prepared, Workshop
 
 
 def run_study(
@@ -87,45 +82,45 @@ def run_study(
         KeyboardInterrupt: Interrupted before there was anything to keep.
     """
     config = composition.config
-    progress.phase("Reading the data")
-    if "mlflow" in (config.workload.model.source, config.workload.data.source):
-        look_into(config.tracking, config.workload)
-    data = read_data(config.workload)  # wrong data is told before anything is opened or left behind
-    check_lengths(config, data)
-    tracker = connect(config.tracking)
-    store = Store(config.cache_dir)
-    close_abandoned(tracker, store.root, progress.notice)
-    with terminable(), MachineLock(wait=wait, say=progress.notice) as machine, guarded():
-        begun = time.monotonic()
-        runs, heading = open_runs(composition, tracker, resume)
-        with journaled(runs, store.root, heading, progress, resume) as journal:
-            progress.phase("Preparing the workload")
-            workload = prepare(config.workload, store, progress.step, data)
-            arms, failed = _build_arms(config, workload, store, progress, runs)
-            composition, planned = _planned(composition, arms, workload, progress, journal, begun)
-            config = composition.config
-            task = ready_task(workload.info.task, arms[0], workload.data.train.inputs, workload.data.train.labels)
-            before = measured_before(journal, planned, progress.notice)
-            measurement = measure(planned.plan, arms, workload, config, progress, keeper(journal, progress), before)
-            with keeping(measurement, runs, journal, progress):
-                progress.phase("Deciding")
-                measurement = decided(measurement, task)
-                judged = _judge(config, workload, arms, measurement, task)
-                judged = replace(judged, arms=_explain(config, workload, arms, judged.arms, measurement.plan, progress))
-                machine.release()
-                spent = time.monotonic() - begun
-                study = _conclude(composition, heading, workload, arms, failed, measurement, judged, store, spent)
-                study = replace(study, warnings=(*study.warnings, *notices(before)))
-                conclusion = conclusion_of(study, config, workload.data.test.inputs)
-                study = conclusion.study  # from here on, what may be shown
-                noting(progress, partial(journal.conclude, conclusion, measurement))
-            progress.phase("Publishing to MLflow")
-            send = partial(deliver, tracker, runs.run_id, conclusion, measurement, {arm.name: arm for arm in arms})
-            try:
-                delivered = persist(send, config.tracking.attempts, progress.notice)
-            except MlbenchError as error:
-                return undelivered(runs, journal, study, config, error, progress)
-            noting(progress, partial(settle, journal, resumable=study.status == "interrupted"))
+    with terminable(), guarded(), Workshop(config, progress.step) as workshop:
+        progress.phase("Reading the data")
+        workshop.read()  # wrong data is told before anything is opened or left behind
+        tracker = connect(config.tracking)
+        store = Store(config.cache_dir)
+        close_abandoned(tracker, store.root, progress.notice)
+        with MachineLock(wait=wait, say=progress.notice) as machine:
+            begun = time.monotonic()
+            runs, heading = open_runs(composition, tracker, resume)
+            with journaled(runs, store.root, heading, progress, resume) as journal:
+                progress.phase("Preparing the workload")
+                workload = workshop.prepare()
+                arms, failed = _build_arms(config, workshop, progress, runs)
+                task = workshop.task(arms[0])
+                workshop.close()
+                composition, planned = _planned(composition, arms, workload, progress, journal, begun)
+                config = composition.config
+                before = measured_before(journal, planned, progress.notice)
+                measurement = measure(planned.plan, arms, workload, config, progress, keeper(journal, progress), before)
+                with keeping(measurement, runs, journal, progress):
+                    progress.phase("Deciding")
+                    measurement = decided(measurement, task)
+                    judged = _judge(config, workload, arms, measurement, task)
+                    why = _explain(config, workload, arms, judged.arms, measurement.plan, progress)
+                    judged = replace(judged, arms=why)
+                    machine.release()
+                    spent, found = time.monotonic() - begun, workshop.notices
+                    study = _conclude(composition, heading, workload, arms, failed, measurement, judged, found, spent)
+                    study = replace(study, warnings=(*study.warnings, *notices(before)))
+                    conclusion = conclusion_of(study, config, workload.test.inputs)
+                    study = conclusion.study  # from here on, what may be shown
+                    noting(progress, partial(journal.conclude, conclusion, measurement))
+                progress.phase("Publishing to MLflow")
+                send = partial(deliver, tracker, runs.run_id, conclusion, measurement, {arm.name: arm for arm in arms})
+                try:
+                    delivered = persist(send, config.tracking.attempts, progress.notice)
+                except MlbenchError as error:
+                    return undelivered(runs, journal, study, config, error, progress)
+                noting(progress, partial(settle, journal, resumable=study.status == "interrupted"))
     found = links(tracker, runs, study, delivered)
     return Outcome(runs.run_id, study, exit_code(study, config), found, delivered.promotion)
 
@@ -134,27 +129,8 @@ def run_study(
 # the stages
 
 
-def check_lengths(config: StudyConfig, data: Data) -> None:
-    """Input lengths can be asked of sequences only.
-
-    Raises:
-        InputError: They are asked for, and no input of the data is a sequence, or each batch has a length of its own.
-    """
-    if config.scenario.input_lengths and (data.collation.tokenizer or data.collation.trim):
-        option = "timing=end-to-end" if data.collation.tokenizer else "padding=batch"
-        raise InputError(
-            f"scenario.input_lengths: with workload.model.options.{option} the texts of a batch decide its length, so "
-            "no other can be asked for; leave one of the two"
-        )
-    if config.scenario.input_lengths and all(spec.shape[1:2] != (None,) for spec in data.info.inputs):
-        raise InputError(
-            "scenario.input_lengths: no input of the data is a sequence "
-            f"({', '.join(spec.name for spec in data.info.inputs)}), so its length cannot be varied; leave it empty"
-        )
-
-
 def _build_arms(
-    config: StudyConfig, workload: Workload, store: Store, progress: Progress, runs: OpenStudy
+    config: StudyConfig, workshop: Workshop, progress: Progress, runs: OpenStudy
 ) -> tuple[list[Arm], list[ArmResult]]:
     """Every arm that can be built, the baseline first, and a failed result for every one that cannot.
 
@@ -167,7 +143,7 @@ def _build_arms(
     arms: list[Arm] = []
     failed: list[ArmResult] = []
     silent = ""
-    fit_incumbent(config, runs, workload)  # what is wrong with it is told before anything is built
+    workshop.fit_incumbent(runs.champion)  # what is wrong with it is told before anything is built
     wanted = recipes(config)
     for number, recipe in enumerate(wanted):
         role: Role = "variant" if number else "baseline"
@@ -177,7 +153,7 @@ def _build_arms(
             progress.notice(f"{refusal}; the study goes on, and is delivered when it is over")
         silent = silent or refusal
         try:
-            arms.append(_arm(recipe, role, workload, store, progress.step))
+            arms.append(workshop.build(recipe, role))
         except InputError as error:  # what could not be checked before the format of the model was known
             if role == "baseline":
                 raise
@@ -190,7 +166,7 @@ def _build_arms(
             continue
         progress.notice(f"{recipe.name} failed: {said}")
         failed.append(ArmResult(recipe.name, role, recipe, status="failed", failure=said))
-    reigning = incumbent(config, runs, workload, store, progress.step)
+    reigning = workshop.incumbent(runs.champion)
     for arm in reigning:
         runs.announce_arm(arm.name, arm.role)
     for notice in absence(config, reigning):
@@ -198,14 +174,8 @@ def _build_arms(
     return [*arms, *reigning], failed
 
 
-def _arm(recipe: Recipe, role: Role, workload: Workload, store: Store, step: Callable[[str], None]) -> Arm:
-    arm = Arm(recipe.name, role, recipe, counted(build(recipe, workload, store, step)), recipe.runtime)
-    examine(arm, workload.data.collation)  # what it lacks is told before anything is measured
-    return arm
-
-
 def _within_budget(
-    composition: Composition, arms: Sequence[Arm], workload: Workload, progress: Progress, begun: float
+    composition: Composition, arms: Sequence[Arm], workload: Prepared, progress: Progress, begun: float
 ) -> Composition:
     """The configuration with a protocol that fits into the time there is, which takes a short pilot to know."""
     config = composition.config
@@ -227,7 +197,7 @@ def _within_budget(
 def _planned(
     composition: Composition,
     arms: Sequence[Arm],
-    workload: Workload,
+    workload: Prepared,
     progress: Progress,
     journal: Journal,
     begun: float,
@@ -251,7 +221,7 @@ def _plan(config: StudyConfig, arms: Sequence[Arm]) -> Plan:
 def measure(
     plan: Plan,
     arms: Sequence[Arm],
-    workload: Workload,
+    workload: Prepared,
     config: StudyConfig,
     progress: Progress,
     keep: TrialOver = lambda _trial, _part: None,
@@ -262,7 +232,7 @@ def measure(
     Args:
         plan: The order of work.
         arms: The arms of the plan.
-        workload: Its test split is measured on.
+        workload: What is measured on.
         config: Protocol and probes.
         progress: Told how far it is.
         keep: Given every trial that is over.
@@ -322,11 +292,11 @@ def measure(
 
 
 def _coordinator(
-    plan: Plan, arms: Sequence[Arm], workload: Workload, config: StudyConfig, **options: Any
+    plan: Plan, arms: Sequence[Arm], workload: Prepared, config: StudyConfig, **options: Any
 ) -> Coordinator:
-    test, protocol = workload.data.test, config.protocol
+    test, protocol = workload.test, config.protocol
     limits = Limits(floor_s=protocol.hang_floor_s, unknown_s=protocol.turn_timeout_s)
-    collation = workload.data.collation
+    collation = workload.collation
     items = test.originals if collation.begins else test.inputs
     return Coordinator(plan, arms, items, test.labels, limits=limits, collation=collation, **options)
 
@@ -341,7 +311,7 @@ class _Judged:
 
 
 def _judge(
-    config: StudyConfig, workload: Workload, arms: Sequence[Arm], measurement: Measurement, task: Task
+    config: StudyConfig, workload: Prepared, arms: Sequence[Arm], measurement: Measurement, task: Task
 ) -> _Judged:
     """From measurement to verdicts."""
     classes = workload.info.data.classes
@@ -354,7 +324,7 @@ def _judge(
 
 def _explain(
     config: StudyConfig,
-    workload: Workload,
+    workload: Prepared,
     arms: Sequence[Arm],
     results: tuple[ArmResult, ...],
     plan: Plan,
@@ -366,27 +336,27 @@ def _explain(
         return explained(results, {}, dict.fromkeys(wanted, "profile=false"))
     if wanted:
         progress.phase("Looking where the time goes")
-    data, profiled = workload.data, [arm for arm in arms if arm.name in wanted]
-    profiles = take_profiles(plan, profiled, data.test.inputs, trim=data.collation.trim)
+    profiled = [arm for arm in arms if arm.name in wanted]
+    profiles = take_profiles(plan, profiled, workload.test.inputs, trim=workload.collation.trim)
     return explained(results, profiles.taken, profiles.absent)
 
 
 def _conclude(
     composition: Composition,
     heading: Begun,
-    workload: Workload,
+    workload: Prepared,
     arms: Sequence[Arm],
     failed: Sequence[ArmResult],
     measurement: Measurement,
     judged: _Judged,
-    store: Store,
+    cache_notes: Sequence[str],
     wall_seconds: float,
 ) -> Study:
     """From verdicts to decision."""
     config = composition.config
     results = (*judged.arms, *failed)
     data_notes = (Notice("data", note) for note in workload.info.data.notes)
-    store_notes = (Notice("cache", note) for note in store.notices)
+    store_notes = (Notice("cache", note) for note in cache_notes)
     step_notes = _step_notices(arms)
     return Study(
         name=heading.name,

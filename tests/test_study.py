@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from mlbench import study
+from mlbench import study, workshop
 from mlbench.errors import InputError, MlbenchError
 from mlbench.records import Arm, Artifact, Collation, Notice, Recipe, RuntimeSettings, StepRecord, StepSpec
 from mlbench.study import _build_arms, _step_notices
-from mlbench.variants.store import Store
 
 UNFIT = Recipe("unfit", (StepSpec("quantize_onnx_static"),))
 
@@ -39,13 +38,16 @@ def build_arms(
     """The arms of these recipes on a model of which only its format matters; and what was told."""
     told: list[str] = []
     monkeypatch.setattr(study, "recipes", lambda config: recipes)
-    monkeypatch.setattr(study, "counted", lambda artifact: artifact)
+    monkeypatch.setattr(workshop, "counted", lambda artifact: artifact)
     source = Artifact("d", made_as, "", "model", (), (), 0)
     progress: Any = SimpleNamespace(phase=lambda text: None, step=lambda text: None, notice=told.append)
     runs: Any = SimpleNamespace(announce_arm=lambda name, role: "", champion=None)
     workload: Any = SimpleNamespace(source=source, data=SimpleNamespace(collation=Collation()))
-    config: Any = SimpleNamespace(incumbent=False)
-    return _build_arms(config, workload, Store(store), progress, runs), told
+    config: Any = SimpleNamespace(incumbent=False, cache_dir=str(store))
+    craft = workshop._Craft(config, "me", progress.step)
+    craft._workload = workload
+    here: Any = SimpleNamespace(build=craft.build, fit_incumbent=lambda _: None, incumbent=lambda _: ())
+    return _build_arms(config, here, progress, runs), told
 
 
 def test_a_recipe_that_does_not_fit_the_model_fails_its_arm_only(

@@ -14,9 +14,9 @@ from mlflow.models.model import MLMODEL_FILE_NAME
 
 from mlbench.records import Arm
 from mlbench.tracking import names
-from mlbench.tracking.calls import doing, quiet
-from mlbench.tracking.forms import Content, Example, UnfitError, example_for, forms, needs, save_verified
-from mlbench.variants.quiet import quiet as captured
+from mlbench.tracking.calls import doing
+from mlbench.tracking.forms import Content, Example, UnfitError, example_for, forms, needs
+from mlbench.tracking.saving import Save, save_here
 
 if TYPE_CHECKING:
     from mlbench.tracking.client import Tracker
@@ -40,7 +40,13 @@ class ModelRecord:
 
 
 def log_model(
-    tracker: Tracker, run_id: str, arm: Arm, name: str, tags: Mapping[str, str], example: Example | None
+    tracker: Tracker,
+    run_id: str,
+    arm: Arm,
+    name: str,
+    tags: Mapping[str, str],
+    example: Example | None,
+    save: Save = save_here,
 ) -> ModelRecord:
     """Log the arm's artifact once; a second call finds the model of the first.
 
@@ -51,6 +57,7 @@ def log_model(
         name: Name of the logged model.
         tags: Tags of the logged model.
         example: A few items by input name, first axis items; made up where None.
+        save: Writes the model; in this process unless said otherwise.
 
     Raises:
         TrackingError: MLflow refused.
@@ -71,8 +78,7 @@ def log_model(
         with tempfile.TemporaryDirectory(prefix="mlbench-model-") as folder:
             path = Path(folder) / "model"
             try:
-                with quiet(), captured("mlflow", "torch", "torch.export"):
-                    model = save_verified(form, content, path)
+                model = save(form, content, path)
             except UnfitError as error:
                 refused.append(f"not as {form.name}: {error}")
                 continue

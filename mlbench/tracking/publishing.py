@@ -21,6 +21,7 @@ from mlbench.tracking.calls import doing
 from mlbench.tracking.forms import Example
 from mlbench.tracking.models import ModelRecord, log_model
 from mlbench.tracking.runs import OpenStudy, end, set_params, set_tags
+from mlbench.tracking.saving import Save, save_here
 from mlbench.tracking.system_metrics import system_points
 from mlbench.tracking.view import save_view
 
@@ -55,6 +56,7 @@ def publish(
     note: str,
     example: Example | None = None,
     log_models: bool = True,
+    save: Save = save_here,
 ) -> Published:
     """Deliver a study into its open runs, and end them.
 
@@ -70,6 +72,7 @@ def publish(
         note: The description of the study's run, Markdown.
         example: A few test items by input name, for the models' input example; made up where None.
         log_models: Whether artifacts are logged as models.
+        save: Writes the models; in this process unless said otherwise.
 
     Raises:
         TrackingError: MLflow refused; what was delivered before stays, and publishing again completes it.
@@ -85,7 +88,7 @@ def publish(
         arm = arms.get(result.name)
         # the incumbent has its model already: that is what was measured
         if log_models and arm is not None and result.status != "failed" and result.role != "incumbent":
-            models[result.name] = _arm_model(runs, run_id, study, arm, example)
+            models[result.name] = _arm_model(runs, run_id, study, arm, example, save)
         with doing(f"record the arm '{result.name}'"):
             _arm_numbers(runs, run_id, study, result, models.get(result.name))
             _system_metrics(runs, run_id, result.name, measurement)
@@ -141,7 +144,9 @@ def _arm_files(runs: OpenStudy, run_id: str, result: ArmResult, measurement: Mea
         runs.tracker.client.log_artifacts(run_id, name)
 
 
-def _arm_model(runs: OpenStudy, run_id: str, study: Study, arm: Arm, example: Example | None) -> ModelRecord:
+def _arm_model(
+    runs: OpenStudy, run_id: str, study: Study, arm: Arm, example: Example | None, save: Save
+) -> ModelRecord:
     tags = {
         names.KIND: "arm",
         names.STUDY: study.name,
@@ -150,7 +155,7 @@ def _arm_model(runs: OpenStudy, run_id: str, study: Study, arm: Arm, example: Ex
         names.ARTIFACT: arm.artifact.digest,
     }
     name = names.logged_model_name(study.workload.name, arm.name)
-    record = log_model(runs.tracker, run_id, arm, name, tags, example)
+    record = log_model(runs.tracker, run_id, arm, name, tags, example, save)
     found = {names.MODEL: record.model_id or "", names.MODEL_FORM: record.form, names.MODEL_ABSENT: record.reason}
     with doing(f"record the model of '{arm.name}'"):
         set_tags(runs.tracker, run_id, {key: value for key, value in found.items() if value})

@@ -78,11 +78,13 @@ class Store:
     Args:
         root: Directory of the store; None is :func:`default_root`. It is made when something is first built.
         clock: Seconds since the epoch, for "last used".
+        owner: A word that nobody else has, for :meth:`abandon`; letters and digits.
     """
 
-    def __init__(self, root: Path | str | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, root: Path | str | None = None, clock: Callable[[], float] = time.time, owner: str = "") -> None:
         self.root = (default_root() if root is None else Path(root).expanduser()).absolute()
         self._clock = clock
+        self._owner = owner
         self._notices: list[str] = []
 
     @property
@@ -133,7 +135,7 @@ class Store:
             StoreError: It cannot be made, or what was built in it failed on a full disk, in whatever words.
         """
         try:
-            work = Path(tempfile.mkdtemp(prefix=f".building-{digest[:12]}-", dir=self._artifacts))
+            work = Path(tempfile.mkdtemp(prefix=f".building-{digest[:12]}-{self._owner}-", dir=self._artifacts))
         except OSError as error:
             raise StoreError(f"the artifact store {self.root} cannot be written: {error}") from error
         try:
@@ -192,6 +194,11 @@ class Store:
             self._discard(self._place(entry.digest))
         self._sweep(now, everything=everything)
         return removed
+
+    def abandon(self) -> None:
+        """Remove what builds of this owner have left that ended without tidying up."""
+        for left in self._artifacts.glob(f".building-*-{self._owner}-*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     @property
     def _artifacts(self) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from caches import share_artifacts
+from here import Here
 from tiny import TINY
 
 from mlbench import cli
@@ -49,7 +50,8 @@ def test_a_baseline_that_asks_for_it(
 
 def test_a_baseline_that_cannot_be_loaded_after_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when a device goes away, or its driver does not start: one trial is lost over it and no more."""
-    monkeypatch.setattr("mlbench.study.examine", lambda *_: None)
+    monkeypatch.setattr("mlbench.workshop.Apart", Here)
+    monkeypatch.setattr("mlbench.workshop.examine", lambda *_: None)
     assert run(tmp_path, monkeypatch, f"baseline.runtime.options={CUDA}") == 1
     study = stored(tmp_path)
     assert study.baseline.status == "failed"

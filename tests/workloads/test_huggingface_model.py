@@ -25,7 +25,6 @@ from mlbench.records import IGNORED, Collation, Recipe, RuntimeSettings, StepSpe
 from mlbench.registry import find
 from mlbench.runtimes.loading import answers
 from mlbench.runtimes.tokenized import TokenizedSession
-from mlbench.study import check_lengths
 from mlbench.variants import BuildContext
 from mlbench.variants.build import build
 from mlbench.variants.export_onnx import ExportOnnx, ExportOnnxParams
@@ -33,6 +32,7 @@ from mlbench.variants.store import Store
 from mlbench.workloads import Workload
 from mlbench.workloads.huggingface_model import locate
 from mlbench.workloads.prepare import check, prepare, read_data
+from mlbench.workshop import check_lengths
 
 WORDS = ("what", "is", "my", "balance", "send", "money", "to", "bob", "play", "some", "music", "please", "now")
 TEXTS = ["please " * (index % 3) + ("send money to bob" if index % 2 else "play some music now") for index in range(60)]

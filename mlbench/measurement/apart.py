@@ -1,0 +1,293 @@
+"""An object in a process of its own: what it loads, and what it breaks, is not this process's.
+
+It is asked by method name; arguments, answers and errors go over two pipes as pickles, which both ends of the same
+program have written. Nothing is timed while it works: the measurement has workers of another kind.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from mlbench.errors import MlbenchError, WorkerGoneError
+from mlbench.measurement.guarding import let_go, watch_over
+from mlbench.measurement.interpreters import command, environment
+from mlbench.measurement.lifeline import die_with
+from mlbench.measurement.memory import memory_kills
+
+_PATH = "PYTHONPATH"
+_LOOK_S = 1.0  # how often a silent process is looked at: one of its own may keep its pipe open when it is gone
+_LEAVE_S = 5.0  # for an orderly end
+_INTERRUPTED_S = 1.0  # for what an interrupted step tidies up
+
+Tell = Callable[[str], None]
+
+
+class Apart:
+    """A process with one object in it, made there when it is first asked for something; a context manager.
+
+    Args:
+        make: Makes the object, from ``args`` and, last, what it may tell in the meantime; found by name over there.
+        args: What it is made from.
+        tell: Told what the object tells, while it is being asked.
+    """
+
+    def __init__(self, make: Callable[..., Any], *args: Any, tell: Tell = lambda _text: None) -> None:
+        self._make = (make, args)
+        self._tell = tell
+        self._child: _Child | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(interrupt=error is not None)
+
+    @property
+    def begun(self) -> bool:
+        """Whether its process is there; it is not before the first question, and not after it is gone."""
+        return self._child is not None
+
+    def ask(self, method: str, *args: Any) -> Any:
+        """Call a method of the object and wait for its answer.
+
+        Raises:
+            WorkerGoneError: The process ended over it; the next question makes another one.
+            Exception: What the method raised.
+        """
+        if self._child is None:
+            self._child = _Child()
+        child = self._child
+        try:
+            if not child.made:
+                child.send((*self._make, os.environ.get(_PATH)))
+                child.made = True
+            child.send((method, args))
+            while True:
+                kind, value = child.receive()
+                if kind != "told":
+                    break
+                self._tell(value)
+        except _GoneError:
+            self._child = None
+            raise child.gone() from None
+        except BaseException:
+            self.close(interrupt=True)
+            raise
+        child.forward()
+        if kind == "raised":
+            raise value
+        return value
+
+    def close(self, *, interrupt: bool = False) -> None:
+        """End the process and all that it has started; it may tidy up, for a moment only if it is interrupted."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.end(_INTERRUPTED_S if interrupt else _LEAVE_S, interrupt=interrupt)
+
+
+class _GoneError(Exception):
+    """The process says no more."""
+
+
+class _Child:
+    """The process and the pipes to it."""
+
+    def __init__(self) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end(); what is printed over there
+        self._shown = 0
+        self.made = False
+        self._memory_kills = memory_kills()
+        self._process = subprocess.Popen(
+            command(None, "mlbench.measurement.apart", str(os.getpid())),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=environment(None, os.environ),
+            start_new_session=True,  # a Ctrl-C of the terminal reaches this process only, which passes it on
+            bufsize=0,
+        )
+        watch_over(self._process.pid)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._to = os.fdopen(os.dup(self._process.stdin.fileno()), "wb")
+        self._from = io.BufferedReader(_Patient(os.dup(self._process.stdout.fileno()), self._has_ended), 1 << 20)
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+    def send(self, value: Any) -> None:
+        try:
+            pickle.dump(value, self._to, pickle.HIGHEST_PROTOCOL)
+            self._to.flush()
+        except OSError as error:
+            raise _GoneError from error
+
+    def receive(self) -> tuple[str, Any]:
+        try:
+            kind, value = pickle.load(self._from)  # noqa: S301 - from a process of this program
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
+            if isinstance(error, pickle.UnpicklingError) and "truncated" not in str(error):
+                raise
+            raise _GoneError from error
+        return kind, value
+
+    def forward(self) -> None:
+        """Show what was printed over there since the last time."""
+        self._log.seek(self._shown)
+        printed = self._log.read()
+        self._shown += len(printed)
+        if printed:
+            sys.stderr.write(printed.decode(errors="replace"))
+
+    def gone(self) -> WorkerGoneError:
+        """How it ended, and what it last said."""
+        until = time.monotonic() + _LEAVE_S
+        while not self._has_ended() and time.monotonic() < until:
+            time.sleep(0.01)
+        by_itself = self._has_ended()
+        self._kill()
+        code = self._process.returncode
+        if not by_itself:
+            how, ended_by = "closed its pipe, went on, and was ended", None
+        elif code < 0:
+            ended_by = signal.Signals(-code).name
+            how = f"was ended by signal {ended_by}"
+        else:
+            how, ended_by = f"ended by itself with exit code {code}", None
+        if ended_by == "SIGKILL" and memory_kills() > self._memory_kills:
+            how += ", while the kernel ended processes for want of memory"
+        self._log.seek(0)
+        said = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
+        self._close()
+        return WorkerGoneError(f"its process {how}{f'; it last said: {said[-1]}' if said else ''}", ended_by)
+
+    def end(self, seconds: float, *, interrupt: bool) -> None:
+        with suppress(OSError):
+            self._to.close()  # which it reads as the end
+        if interrupt:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGINT)
+        until = time.monotonic() + seconds
+        while not self._has_ended() and time.monotonic() < until:
+            time.sleep(0.01)
+        self._kill()
+        self.forward()
+        self._close()
+
+    def _has_ended(self) -> bool:
+        """Whether the process has ended; it is not taken leave of."""
+        if self._process.returncode is not None:
+            return True
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _kill(self) -> None:
+        """End what is left of the process group, and take leave of the process."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):  # before it is waited for: until then nobody else has its number
+                os.killpg(self._process.pid, signal.SIGKILL)
+            let_go(self._process.pid)
+            self._process.wait()
+
+    def _close(self) -> None:
+        for file in (self._to, self._from, self._log):
+            with suppress(OSError):
+                file.close()
+
+
+class _Patient(io.RawIOBase):
+    """The reading end of a pipe, which ends with the process even where somebody else keeps it open."""
+
+    def __init__(self, descriptor: int, has_ended: Callable[[], bool]) -> None:
+        self._descriptor = descriptor
+        self._has_ended = has_ended
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            ended = self._has_ended()  # asked before the pipe is looked at: what it said last is read
+            if select.select([self._descriptor], [], [], 0.0 if ended else _LOOK_S)[0]:
+                return os.readv(self._descriptor, [buffer])
+            if ended:
+                return 0
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the process itself
+
+
+def serve(reader: Any, writer: Any) -> None:
+    """Make the object, and answer for it until the pipe is closed."""
+
+    def say(kind: str, value: Any) -> None:
+        pickled = pickle.dumps((kind, value), pickle.HIGHEST_PROTOCOL)  # whole, before the first byte is written
+        writer.write(pickled)
+        writer.flush()
+
+    made: Any = None
+    (make, args, path), begun = pickle.load(reader), False  # noqa: S301 - from the process that has started this one
+    os.environ.pop(_PATH, None)  # what it was set to is for this process, and not for those that it starts
+    if path is not None:
+        os.environ[_PATH] = path
+    while True:
+        try:
+            method, given = pickle.load(reader)  # noqa: S301 - as above
+        except EOFError:
+            return
+        try:
+            if not begun:
+                made, begun = make(*args, lambda text: say("told", text)), True
+            answer = getattr(made, method)(*given)
+            sys.stderr.flush()
+            say("answer", answer)
+        except Exception as error:  # noqa: BLE001 - whatever is raised here is raised over there
+            sys.stderr.flush()
+            say("raised", _portable(error))
+
+
+def _portable(error: Exception) -> Exception:
+    """The error as it goes through a pipe; one that is not ours says where it comes from."""
+    trace = "".join(traceback.format_exception(error)).rstrip()
+    try:
+        again: Exception = pickle.loads(pickle.dumps(error))  # noqa: S301 - what was pickled a moment ago
+    except Exception:  # noqa: BLE001 - an error of somebody else's, with whatever in it
+        again = RuntimeError(f"{type(error).__name__}: {error}")
+    if not isinstance(error, MlbenchError):
+        again.add_note(trace)
+    return again
+
+
+def main() -> None:
+    """Keep the pipes to ourselves, so that a library that prints cannot break the conversation."""
+    die_with(int(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where it was ignored by who started all this
+    reader, writer = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    with suppress(KeyboardInterrupt, BrokenPipeError):  # nobody listens any more
+        serve(reader, writer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""What lives in a process of its own, in this one: so that a test can change what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Here:
+    """As :class:`mlbench.measurement.apart.Apart`."""
+
+    def __init__(self, make: Callable[..., Any], *args: Any, tell: Callable[[str], None]) -> None:
+        self._made = make(*args, tell)
+        self.begun = True
+
+    def ask(self, method: str, *args: Any) -> Any:
+        return getattr(self._made, method)(*args)
+
+    def close(self, *, interrupt: bool = False) -> None:
+        self.begun = False
