@@ -1,9 +1,10 @@
 """How much memory does the coordinator take for 100,000 samples of each of 50 arms?
 
-Workers that only pretend answer at once. From there on it is the code of a real study: what they say is collected, kept
-trial by trial, judged and concluded, drawn as a report, and delivered to an SQLite store; then it is read back, from
-the journal as ``mlbench sync`` does and from MLflow as ``mlbench report`` does. Prints as JSON what it took, in MiB:
-before, and at the peak after each stage. Models are not built or logged, so their libraries are not in it.
+The model is trained, exported and, for every arm, logged, as in any study. Workers only pretend, and answer at once.
+From there on it is the code of a real study again: what they say is collected, kept trial by trial, judged and
+concluded, drawn as a report, and delivered to an SQLite store; then it is read back, from the journal as ``mlbench
+sync`` does and from MLflow as ``mlbench report`` does. Prints as JSON what it took, in MiB: before, and at the peak
+after each stage.
 
 Run it from the checkout: ``python benchmarks/many_samples.py [--arms N] [--trials N] [--rounds N] [--calls N]``.
 Exit code 1 says that it took 500 MiB or more, or that something did not come back.
@@ -34,14 +35,15 @@ from mlbench.measurement.coordinator import Coordinator
 from mlbench.measurement.memory import memory_mib
 from mlbench.measurement.plan import make_plan
 from mlbench.quality.judging import decided, ready_task
-from mlbench.records import DataInfo, Measurement, Plan, WorkloadInfo
+from mlbench.recipes import recipes
+from mlbench.records import DataInfo, Measurement, Plan, Role, WorkloadInfo
 from mlbench.resuming import journaled_arm, open_runs
 from mlbench.study import _conclude, _judge
 from mlbench.tracking import connect, load_measurement, load_study
-from mlbench.variants.store import Store
+from mlbench.workshop import Workshop
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "measurement"))
-from fakes import FakeClock, FakeHandle, make_arm
+from fakes import FakeClock, FakeHandle
 
 MOST_MIB = 500
 INPUTS, LABELS, CLASSES = {"x": np.zeros((4, 2), np.float32)}, np.array([0, 1, 2, 0]), ("a", "b", "c")
@@ -69,10 +71,15 @@ def samples(measured: Measurement) -> int:
 def main(folder: Path, arms: int, protocol: ProtocolConfig) -> dict[str, float]:
     os.chdir(folder)  # where MLflow keeps the artifacts of a local store
     names = ["baseline", *(f"arm-{number}" for number in range(1, arms))]
-    measured = [make_arm(name, "variant" if number else "baseline") for number, name in enumerate(names)]
-    given = ["variants=[]", f"tracking.uri=sqlite:///{folder}/mlflow.db", "tracking.log_models=false"]
+    given = ["variants=[]", "baseline.steps=[{name: export_onnx}]", f"tracking.uri=sqlite:///{folder}/mlflow.db"]
     composition = compose([*given, "name=many", "registry.promote=false"])
     config = replace(composition.config, protocol=protocol)
+    with Workshop(config, lambda _: None) as workshop:
+        workshop.read()
+        workshop.prepare()
+        built = workshop.build(recipes(config)[0], "baseline")
+    roles: list[Role] = ["baseline", *("variant" for _ in names[1:])]
+    measured = [replace(built, name=name, role=role) for name, role in zip(names, roles, strict=True)]
     data = DataInfo("made up", "0" * 64, {"test": 4}, CLASSES, {}, measured[0].artifact.inputs)
     workload: Any = SimpleNamespace(info=WorkloadInfo("many", "classification", data, {}, "0" * 64))
     plan = make_plan(names, "baseline", ScenarioConfig(batch_sizes=(1,)), protocol, seed=0)
@@ -90,13 +97,12 @@ def main(folder: Path, arms: int, protocol: ProtocolConfig) -> dict[str, float]:
         whole = decided(whole, task)
         parts = len(list(journal.path.glob("trial-*/*/samples.parquet")))
         judged = _judge(config, workload, measured, whole, task)
-        store = Store(folder / "cache")
-        study = _conclude(composition, heading, workload, measured, [], whole, judged, store, wall_seconds=1.0)
+        study = _conclude(composition, heading, workload, measured, [], whole, judged, [], wall_seconds=1.0)
         conclusion = conclusion_of(study, config, INPUTS)
         journal.conclude(conclusion, whole)
         found |= {"samples": samples(whole), "turns": len(whole.turns), "parts": parts}
         found["peak_concluded"] = memory_mib("VmHWM")
-        deliver(tracker, runs.run_id, conclusion, whole, {})
+        deliver(tracker, runs.run_id, conclusion, whole, {arm.name: arm for arm in measured})
         found["peak_delivered"] = memory_mib("VmHWM")
         found["whole_arms"] = sum(arm.metrics["latency/p50_ms"].n == protocol.trials for arm in study.arms)
         del whole, judged, study, conclusion
@@ -112,7 +118,7 @@ def kept(journal: Journal, plan: Plan) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in {"arms": 50, "trials": 2, "rounds": 10, "calls": 5000}.items():
+    for name, default in {"arms": 50, "trials": 10, "rounds": 40, "calls": 250}.items():
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help="default: %(default)s")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mlbench-many-") as place:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,10 +130,26 @@ def report_page(study: Study, measurement: Measurement) -> str:
     return render_html(study, headline_samples(measurement), measurement.turns, noise)
 
 
-def headline_samples(measurement: Measurement) -> dict[str, npt.NDArray[np.int64]]:
+def headline_samples(measurement: Measurement) -> Mapping[str, npt.NDArray[np.int64]]:
     """Every timed call of the headline condition by arm, nanoseconds, shape (calls,)."""
     found: dict[str, list[npt.NDArray[np.int64]]] = {}
     for turn in measurement.turns:
         if turn.key == measurement.plan.latency_at:
             found.setdefault(turn.arm, []).append(turn.timed_ns)
-    return {name: np.concatenate(calls) for name, calls in found.items()}
+    return _Calls(found)
+
+
+class _Calls(Mapping[str, npt.NDArray[np.int64]]):
+    """Calls by arm, joined when they are asked for: those of all arms at once would be in memory twice."""
+
+    def __init__(self, parts: Mapping[str, list[npt.NDArray[np.int64]]]) -> None:
+        self._parts = parts
+
+    def __getitem__(self, arm: str) -> npt.NDArray[np.int64]:
+        return np.concatenate(self._parts[arm])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)

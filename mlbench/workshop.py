@@ -65,7 +65,7 @@ class Workshop:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._apart.close(interrupt=error is not None)
+        self._apart.close(hurry=error is not None)
         self._store.abandon()
 
     @property

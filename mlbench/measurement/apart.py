@@ -30,7 +30,7 @@ from mlbench.measurement.memory import memory_kills
 _PATH = "PYTHONPATH"
 _LOOK_S = 1.0  # how often a silent process is looked at: one of its own may keep its pipe open when it is gone
 _LEAVE_S = 5.0  # for an orderly end
-_INTERRUPTED_S = 1.0  # for what an interrupted step tidies up
+_HURRY_S = 1.0  # for what an interrupted step tidies up
 
 Tell = Callable[[str], None]
 
@@ -55,7 +55,7 @@ class Apart:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close(interrupt=error is not None)
+        self.close(hurry=error is not None)
 
     @property
     def begun(self) -> bool:
@@ -86,18 +86,19 @@ class Apart:
             self._child = None
             raise child.gone() from None
         except BaseException:
-            self.close(interrupt=True)
+            child.interrupt()
+            self.close(hurry=True)
             raise
         child.forward()
         if kind == "raised":
             raise value
         return value
 
-    def close(self, *, interrupt: bool = False) -> None:
-        """End the process and all that it has started; it may tidy up, for a moment only if it is interrupted."""
+    def close(self, *, hurry: bool = False) -> None:
+        """End the process and all that it has started; it may tidy up, for a moment only if there is hurry."""
         child, self._child = self._child, None
         if child is not None:
-            child.end(_INTERRUPTED_S if interrupt else _LEAVE_S, interrupt=interrupt)
+            child.end(_HURRY_S if hurry else _LEAVE_S)
 
 
 class _GoneError(Exception):
@@ -111,6 +112,7 @@ class _Child:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end(); what is printed over there
         self._shown = 0
         self.made = False
+        self._interrupted = False
         self._memory_kills = memory_kills()
         self._process = subprocess.Popen(
             command(None, "mlbench.measurement.apart", str(os.getpid())),
@@ -175,17 +177,21 @@ class _Child:
         self._close()
         return WorkerGoneError(f"its process {how}{f'; it last said: {said[-1]}' if said else ''}", ended_by)
 
-    def end(self, seconds: float, *, interrupt: bool) -> None:
+    def interrupt(self) -> None:
+        """Have it stop what it does; what it says of that is nobody's business."""
+        self._interrupted = True
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid, signal.SIGINT)
+
+    def end(self, seconds: float) -> None:
         with suppress(OSError):
             self._to.close()  # which it reads as the end
-        if interrupt:
-            with suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGINT)
         until = time.monotonic() + seconds
         while not self._has_ended() and time.monotonic() < until:
             time.sleep(0.01)
         self._kill()
-        self.forward()
+        if not self._interrupted:
+            self.forward()
         self._close()
 
     def _has_ended(self) -> bool:

@@ -1,4 +1,4 @@
-"""Writing MLflow models in a process of its own: what serves them, to prove that they answer alike, stays out of ours."""
+"""Writing MLflow models in a process of its own: what serves them, to prove that they answer alike, is not loaded."""
 
 from __future__ import annotations
 

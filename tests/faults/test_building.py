@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from caches import share_artifacts
 from tiny import TINY
 
 from mlbench.config import TrackingConfig
@@ -47,7 +46,6 @@ def plugin(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, plugin: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    share_artifacts(folder / "cache")
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(plugin), *sys.path]),

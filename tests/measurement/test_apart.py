@@ -44,7 +44,7 @@ def test_large_arrays_come_and_go(guest: Apart) -> None:
 
 
 def test_errors_arrive_as_what_they_are(guest: Apart) -> None:
-    with pytest.raises(BuildError, match="^step 'prune': it broke$") as built:
+    with pytest.raises(BuildError, match=r"^step 'prune': it broke$") as built:
         guest.ask("fail", "build")
     assert built.value.step == "prune"
     with pytest.raises(InputError) as wrong:
@@ -53,7 +53,7 @@ def test_errors_arrive_as_what_they_are(guest: Apart) -> None:
     with pytest.raises(ZeroDivisionError, match="by somebody else") as foreign:
         guest.ask("fail", "foreign")
     assert "living_apart.py" in "".join(foreign.value.__notes__)  # where it comes from over there
-    with pytest.raises(RuntimeError, match="^LocalError: cannot travel\n") as local:
+    with pytest.raises(RuntimeError, match=r"^LocalError: cannot travel\n") as local:
         guest.ask("fail", "local")
     assert "living_apart.py" in "".join(local.value.__notes__)
     with pytest.raises(Exception, match="lambda"):
@@ -110,7 +110,9 @@ def test_helpers_end_with_it(guest: Apart) -> None:
 
 
 @pytest.mark.parametrize("method", ["work", "work_on"])
-def test_an_interruption_reaches_it_and_it_may_tidy_up(method: str, tmp_path: Path) -> None:
+def test_an_interruption_reaches_it_and_it_may_tidy_up(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     mark = tmp_path / "mark"
     seen: list[bool] = []
 
@@ -123,6 +125,15 @@ def test_an_interruption_reaches_it_and_it_may_tidy_up(method: str, tmp_path: Pa
     assert not apart.begun
     assert seen == [method == "work"]
     assert not mark.exists()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_error_here_ends_an_idle_process_without_a_word(guest: Apart, capsys: pytest.CaptureFixture[str]) -> None:
+    process = guest.ask("greet", "bob")[2]
+    with pytest.raises(InputError), guest:
+        raise InputError("a mistake")
+    assert gone(process)
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("own", [None, "/somewhere"])

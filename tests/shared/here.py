@@ -16,5 +16,5 @@ class Here:
     def ask(self, method: str, *args: Any) -> Any:
         return getattr(self._made, method)(*args)
 
-    def close(self, *, interrupt: bool = False) -> None:
+    def close(self, *, hurry: bool = False) -> None:
         self.begun = False
