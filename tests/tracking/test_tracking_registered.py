@@ -105,7 +105,7 @@ def begun(published, artifacts, tmp_path):
 def test_the_champion_joins_as_an_arm(begun):
     runs, study, store = begun
     given, said = Given(study), []
-    (arm,) = incumbent(given, runs, given, store, said.append)
+    (arm,) = incumbent(given, runs.tracker, runs.champion, given, store, said.append)
     assert (arm.name, arm.role) == ("incumbent", "incumbent")
     assert arm.recipe.description == (
         "version 1 of 'mlbench-tiny' ('champion'): fast of the study tiny-20260101-000000"
@@ -120,20 +120,20 @@ def test_the_champion_joins_as_an_arm(begun):
 def test_no_champion_is_said_and_none_is_wanted(begun):
     runs, study, store = begun
     before = OpenStudy(runs.tracker, "first", runs.run_id, champion=Champion(NAME, "champion", None))
-    assert incumbent(Given(study), before, Given(study), store, print) == ()
+    assert incumbent(Given(study), before.tracker, before.champion, Given(study), store, print) == ()
     (notice,) = absence(Given(study), ())
     assert notice.message.startswith("incumbent: there is no champion yet")
     unasked = Given(study, wanted=False)
-    assert (incumbent(unasked, runs, unasked, store, print), absence(unasked, ())) == ((), ())
+    assert (incumbent(unasked, runs.tracker, runs.champion, unasked, store, print), absence(unasked, ())) == ((), ())
 
 
 def test_a_champion_of_another_workload_cannot_take_part(begun):
     runs, study, store = begun
     other = Given(study, inputs=(replace(INPUTS[0], name="words"),))
     with pytest.raises(InputError, match=r"version 1 .* cannot take part: it takes .*, and the workload gives words"):
-        incumbent(other, runs, other, store, print)
+        incumbent(other, runs.tracker, runs.champion, other, store, print)
     with pytest.raises(InputError, match="cannot take part"):  # before anything is built
-        fit_incumbent(other, runs, other)
+        fit_incumbent(other, runs.tracker, runs.champion, other)
 
 
 def test_code_that_is_not_the_workloads_own_is_not_run(begun, artifacts, monkeypatch):
@@ -142,7 +142,7 @@ def test_code_that_is_not_the_workloads_own_is_not_run(begun, artifacts, monkeyp
     monkeypatch.setattr("mlbench.incumbent.find_registered", lambda *_: replace(known, artifact=artifacts.torch))
     other = Given(study, factory="elsewhere:net")
     with pytest.raises(InputError, match="it is made by the code tiny_nets:tiny_cnn, which is not the workload's own"):
-        incumbent(other, runs, other, store, print)
+        incumbent(other, runs.tracker, runs.champion, other, store, print)
 
 
 @pytest.mark.parametrize(
@@ -165,10 +165,10 @@ def test_a_champion_that_could_run_code_takes_trust(begun, monkeypatch, format_,
     with pytest.raises(
         InputError, match=rf"{words}.*, and loading it runs whatever code is in it; .*registry.trust=true"
     ):
-        incumbent(given, runs, given, store, print)
+        incumbent(given, runs.tracker, runs.champion, given, store, print)
     assert bool(store.entries()) == (format_ == "pt2")  # whose file has to be looked at
     trusted = Given(study, trust=True)
-    assert [arm.artifact.format for arm in incumbent(trusted, runs, trusted, store, print)] == [format_]
+    assert [arm.artifact.format for arm in incumbent(trusted, runs.tracker, runs.champion, trusted, store, print)] == [format_]
 
 
 @pytest.mark.skipif(
@@ -180,7 +180,7 @@ def test_an_exported_program_without_pickles_takes_none(begun):
     given, version = Given(study), runs.tracker.client.get_model_version(NAME, "1")
     known = registered(runs.tracker, version.tags["mlbench.run"], "baseline")
     now = OpenStudy(runs.tracker, "next", runs.run_id, champion=known)
-    assert [arm.artifact.format for arm in incumbent(given, now, given, store, print)] == ["pt2"]
+    assert [arm.artifact.format for arm in incumbent(given, now.tracker, now.champion, given, store, print)] == ["pt2"]
 
 
 def test_a_logged_model_names_no_file_outside_of_it(begun, monkeypatch, tmp_path):
@@ -199,7 +199,7 @@ def test_a_logged_model_names_no_file_outside_of_it(begun, monkeypatch, tmp_path
 
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
     with pytest.raises(InputError, match=r"is not one that mlbench wrote: .* does not stay in its directory"):
-        incumbent(given, runs, given, store, print)
+        incumbent(given, runs.tracker, runs.champion, given, store, print)
 
 
 def test_a_logged_model_that_does_not_fit_into_memory_is_not_read(begun, monkeypatch):
@@ -207,4 +207,4 @@ def test_a_logged_model_that_does_not_fit_into_memory_is_not_read(begun, monkeyp
     given, real, tiny = Given(study), os.sysconf, {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 10}
     monkeypatch.setattr(os, "sysconf", lambda name: tiny.get(name) or real(name))
     with pytest.raises(InputError, match=r"the logged model m-\w+ is not read: it unpacks to"):
-        incumbent(given, runs, given, store, print)
+        incumbent(given, runs.tracker, runs.champion, given, store, print)
