@@ -11,10 +11,7 @@ import os
 import pickle
 import select
 import signal
-import subprocess
 import sys
-import tempfile
-import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,10 +19,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from mlbench.errors import MlbenchError, WorkerGoneError
-from mlbench.measurement.guarding import let_go, watch_over
 from mlbench.measurement.interpreters import command, environment
 from mlbench.measurement.lifeline import die_with
-from mlbench.measurement.memory import memory_kills
+from mlbench.measurement.started import Started
 
 _PATH = "PYTHONPATH"
 _LOOK_S = 1.0  # how often a silent process is looked at: one of its own may keep its pipe open when it is gone
@@ -109,27 +105,13 @@ class _Child:
     """The process and the pipes to it."""
 
     def __init__(self) -> None:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end(); what is printed over there
-        self._shown = 0
         self.made = False
         self._interrupted = False
-        self._memory_kills = memory_kills()
-        self._process = subprocess.Popen(
-            command(None, "mlbench.measurement.apart", str(os.getpid())),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=environment(None, os.environ),
-            start_new_session=True,  # a Ctrl-C of the terminal reaches this process only, which passes it on
-            bufsize=0,
+        self._process = Started(
+            command(None, "mlbench.measurement.apart", str(os.getpid())), environment(None, os.environ)
         )
-        watch_over(self._process.pid)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._to = os.fdopen(os.dup(self._process.stdin.fileno()), "wb")
-        self._from = io.BufferedReader(_Patient(os.dup(self._process.stdout.fileno()), self._has_ended), 1 << 20)
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._to = os.fdopen(self._process.writer, "wb")
+        self._from = io.BufferedReader(_Patient(self._process.reader, self._process.has_ended), 1 << 20)
 
     def send(self, value: Any) -> None:
         try:
@@ -149,67 +131,32 @@ class _Child:
 
     def forward(self) -> None:
         """Show what was printed over there since the last time."""
-        self._log.seek(self._shown)
-        printed = self._log.read()
-        self._shown += len(printed)
+        printed = self._process.printed()
         if printed:
-            sys.stderr.write(printed.decode(errors="replace"))
+            sys.stderr.write(printed)
 
     def gone(self) -> WorkerGoneError:
         """How it ended, and what it last said."""
-        until = time.monotonic() + _LEAVE_S
-        while not self._has_ended() and time.monotonic() < until:
-            time.sleep(0.01)
-        by_itself = self._has_ended()
-        self._kill()
-        code = self._process.returncode
-        if not by_itself:
-            how, ended_by = "closed its pipe, went on, and was ended", None
-        elif code < 0:
-            ended_by = signal.Signals(-code).name
-            how = f"was ended by signal {ended_by}"
-        else:
-            how, ended_by = f"ended by itself with exit code {code}", None
-        if ended_by == "SIGKILL" and memory_kills() > self._memory_kills:
-            how += ", while the kernel ended processes for want of memory"
-        self._log.seek(0)
-        said = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
+        gone = self._process.gone("its process")
         self._close()
-        return WorkerGoneError(f"its process {how}{f'; it last said: {said[-1]}' if said else ''}", ended_by)
+        return gone
 
     def interrupt(self) -> None:
         """Have it stop what it does; what it says of that is nobody's business."""
         self._interrupted = True
-        with suppress(ProcessLookupError):
-            os.kill(self._process.pid, signal.SIGINT)
+        self._process.interrupt()
 
     def end(self, seconds: float) -> None:
         with suppress(OSError):
             self._to.close()  # which it reads as the end
-        until = time.monotonic() + seconds
-        while not self._has_ended() and time.monotonic() < until:
-            time.sleep(0.01)
-        self._kill()
+        self._process.has_ended(seconds)
+        self._process.end()
         if not self._interrupted:
             self.forward()
         self._close()
 
-    def _has_ended(self) -> bool:
-        """Whether the process has ended; it is not taken leave of."""
-        if self._process.returncode is not None:
-            return True
-        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-    def _kill(self) -> None:
-        """End what is left of the process group, and take leave of the process."""
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):  # before it is waited for: until then nobody else has its number
-                os.killpg(self._process.pid, signal.SIGKILL)
-            let_go(self._process.pid)
-            self._process.wait()
-
     def _close(self) -> None:
-        for file in (self._to, self._from, self._log):
+        for file in (self._to, self._from, self._process):
             with suppress(OSError):
                 file.close()
 

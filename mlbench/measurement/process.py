@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-import resource
-import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,17 +18,14 @@ import numpy.typing as npt
 from mlbench.disk import no_room
 from mlbench.errors import MlbenchError, RefusedError, WorkerGoneError
 from mlbench.measurement.cells import calls_over
-from mlbench.measurement.guarding import let_go, watch_over
 from mlbench.measurement.interpreters import command, environment
 from mlbench.measurement.limits import Overdue, overdue
-from mlbench.measurement.memory import memory_kills
 from mlbench.measurement.settling import Settled, asleep, settle
+from mlbench.measurement.started import Started
 from mlbench.measurement.wire import PROCESSING, TOKENIZER, Channel, ChannelClosedError, ChannelTimeoutError
 from mlbench.records import Arm, Collation
 
 IMPORT_TIMEOUT_S = 300.0
-_DYING_S = 5.0  # from the end of a worker's pipe to its own end
-_KIB_PER_MIB = 1024
 _IN_MEMORY = "/dev/shm"  # noqa: S108 - a place for files that no disk is behind
 _CALLS_OF = {"turn": "this turn", "warm_up": "the warm-up", "predict": "the predictions"}
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -87,29 +80,15 @@ class WorkerProcess:
     def __init__(self, arm: Arm) -> None:
         self._arm = arm.name
         python = arm.settings.python
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop(); what the worker prints
         self._cells = _shared_file()
         self._asked = ""
-        self._memory_kills = memory_kills()
-        self._process = subprocess.Popen(
+        self._process = Started(
             command(python, "mlbench.measurement.worker", str(os.getpid()), str(self._cells.fileno())),
+            worker_environment(arm.settings.threads, os.environ, python),
             pass_fds=(self._cells.fileno(),),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=worker_environment(arm.settings.threads, os.environ, python),
-            start_new_session=True,  # a Ctrl-C of the terminal reaches the coordinator only, which ends its workers
-            bufsize=0,
         )
-        watch_over(self._process.pid)
-        self._inherited_mib = _peak_mib(resource.getrusage(resource.RUSAGE_SELF))
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._channel = Channel(os.dup(self._process.stdout.fileno()), os.dup(self._process.stdin.fileno()))
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._channel = Channel(self._process.reader, self._process.writer)
         self.pid = self._process.pid
-        self._peak_mib: float | None = None
 
     def post(self, command: str, **message: Any) -> None:
         """Send a command without waiting."""
@@ -142,22 +121,12 @@ class WorkerProcess:
     def stop(self) -> None:
         """End the whole process group; see :class:`WorkerHandle`."""
         self._end()
-        self._log.close()
+        self._process.close()
         self._cells.close()
 
     def _end(self) -> None:
-        """End what is left of the process group, and take leave of the worker."""
         self._channel.close()
-        if self._process.returncode is not None:
-            return
-        with suppress(ProcessLookupError):  # before the worker is waited for: until then nobody else has its number
-            os.killpg(self.pid, signal.SIGKILL)
-        let_go(self.pid)
-        _, status, usage = os.wait4(self.pid, 0)
-        self._process.returncode = os.waitstatus_to_exitcode(status)
-        peak = _peak_mib(usage)
-        # a process that is started takes over the peak of the one that starts it, until its own is higher
-        self._peak_mib = peak if peak > self._inherited_mib else None
+        self._process.end()
 
     def _late(self, late: Overdue) -> WorkerGoneError:
         """It has taken longer than it may: end it, and say in what, and what it last said."""
@@ -166,37 +135,14 @@ class WorkerProcess:
         if late.calls is not None:
             calls = "1 call" if late.calls == 1 else f"{late.calls} calls"
             how += f" (after {calls} of {_CALLS_OF[self._asked]})"
-        return WorkerGoneError(f"the worker {how} and was ended{self._last_words()}", peak_mib=self._peak_mib)
+        last = self._process.last_words()
+        return WorkerGoneError(f"the worker {how} and was ended{last}", peak_mib=self._process.peak_mib)
 
     def _gone(self) -> WorkerGoneError:
         """Its pipe is closed: how it ended, and what it last said."""
-        by_itself = self._process.returncode is not None or self._has_ended()
-        self._end()
-        code = self._process.returncode
-        ended_by = signal.Signals(-code).name if by_itself and code < 0 else None
-        if not by_itself:
-            how = "closed its pipe, went on, and was ended"
-        elif ended_by is None:
-            how = f"ended by itself with exit code {code}"
-        else:
-            how = f"was ended by signal {ended_by}"
-        if ended_by == "SIGKILL" and memory_kills() > self._memory_kills:
-            how += ", while the kernel ended processes for want of memory"
-        return WorkerGoneError(f"the worker {how}{self._last_words()}", ended_by, self._peak_mib)
-
-    def _last_words(self) -> str:
-        self._log.seek(0)
-        said = [line for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
-        return f"; it last said: {said[-1].strip()}" if said else ""
-
-    def _has_ended(self) -> bool:
-        """Whether the process comes to its end within a moment; it is not taken leave of."""
-        until = time.monotonic() + _DYING_S
-        while os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.01)
-        return True
+        gone = self._process.gone("the worker")
+        self._channel.close()
+        return gone
 
 
 def _shared_file() -> IO[bytes]:
@@ -206,10 +152,6 @@ def _shared_file() -> IO[bytes]:
     except (AttributeError, OSError):  # no such call in this C library, in this kernel, or in this container
         # not on a disk where that can be: what is written back is protected from writing first, which a call would feel
         return tempfile.TemporaryFile(buffering=0, dir=_IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None)
-
-
-def _peak_mib(usage: resource.struct_rusage) -> float:
-    return usage.ru_maxrss / _KIB_PER_MIB
 
 
 def worker_environment(threads: int, base: Mapping[str, str], python: str | None = None) -> dict[str, str]:

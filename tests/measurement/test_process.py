@@ -260,7 +260,8 @@ def test_a_killed_worker_is_noticed_when_it_is_next_spoken_to() -> None:
 def test_workers_end_by_themselves_when_the_coordinator_is_gone() -> None:
     worker = WorkerProcess(arm())
     worker._channel.close()  # what the kernel does when the coordinator is killed
-    worker._process.wait(30)
+    assert worker._process.has_ended(30)
+    worker._process.end()
     assert worker._process.returncode == 0
     worker.stop()
 
@@ -312,7 +313,7 @@ def test_what_a_worker_started_ends_with_it_when_it_crashes(tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("plugin")
 def test_a_worker_that_closes_its_pipe_and_lives_on_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlbench.measurement.process._DYING_S", 0.1)
+    monkeypatch.setattr("mlbench.measurement.started._DYING_S", 0.1)
     worker = WorkerProcess(arm("closes"))
     with pytest.raises(WorkerGoneError, match="closed its pipe, went on, and was ended"):
         load(worker, arm("closes"), tmp_path)
@@ -323,14 +324,14 @@ def test_a_worker_that_closes_its_pipe_and_lives_on_is_ended(tmp_path: Path, mon
 def test_the_peak_of_a_dead_worker_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A child takes over the peak of its parent: below that nothing can be told, and nothing is."""
     worker = WorkerProcess(arm("leaves"))
-    worker._inherited_mib = 0.0
+    worker._process._inherited_mib = 0.0
     with pytest.raises(WorkerGoneError) as caught:
         load(worker, arm("leaves"), tmp_path)
     assert caught.value.peak_mib is not None
     assert caught.value.peak_mib > 5
     worker.stop()
     worker = WorkerProcess(arm("leaves"))
-    worker._inherited_mib = 1e6
+    worker._process._inherited_mib = 1e6
     with pytest.raises(WorkerGoneError) as caught:
         load(worker, arm("leaves"), tmp_path)
     assert caught.value.peak_mib is None

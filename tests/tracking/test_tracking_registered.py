@@ -168,7 +168,9 @@ def test_a_champion_that_could_run_code_takes_trust(begun, monkeypatch, format_,
         incumbent(given, runs.tracker, runs.champion, given, store, print)
     assert bool(store.entries()) == (format_ == "pt2")  # whose file has to be looked at
     trusted = Given(study, trust=True)
-    assert [arm.artifact.format for arm in incumbent(trusted, runs.tracker, runs.champion, trusted, store, print)] == [format_]
+    assert [arm.artifact.format for arm in incumbent(trusted, runs.tracker, runs.champion, trusted, store, print)] == [
+        format_
+    ]
 
 
 @pytest.mark.skipif(
