@@ -47,7 +47,6 @@ STUDY = (
     "protocol.calls=5",
     "protocol.warmup_calls=5",
     "protocol.warmup_seconds=0",
-    "tracking.log_models=false",
 )
 SETTLED = 5  # studies after which a process has everything that it keeps
 GROWTH = 1.15  # of memory; allocators keep some of what they have had
@@ -105,7 +104,7 @@ class Soak:
             self._killed(name)
         else:
             self._in_one_process(name, kill=kind == "worker killed")
-        self.orphans += len(self._workers())
+        self.orphans += len(self._processes("worker", "apart"))
         print(f"{name}: {kind}; {self.looks[-1] if self.looks else ''}", flush=True)
 
     def _killed(self, name: str) -> None:
@@ -145,10 +144,10 @@ class Soak:
     def _kill_a_worker(self) -> bool:
         """One that lives at a random moment, from the first one on."""
         until = time.monotonic() + 60
-        while time.monotonic() < until and not self._workers():
+        while time.monotonic() < until and not self._processes("worker"):
             time.sleep(0.02)
         time.sleep(self.draw.uniform(0, 3))
-        victims = self._workers()
+        victims = self._processes("worker")
         if not victims:
             return False
         with suppress(psutil.NoSuchProcess):
@@ -156,12 +155,12 @@ class Soak:
             return True
         return False
 
-    def _workers(self) -> list[psutil.Process]:
-        """Worker processes of these studies, whoever their parent is."""
-        found = []
+    def _processes(self, *kinds: str) -> list[psutil.Process]:
+        """Processes of these studies that measure (``worker``), or build and write models (``apart``)."""
+        wanted, found = {f"mlbench.measurement.{kind}" for kind in kinds}, []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if "mlbench.measurement.worker" in process.cmdline():
+                if wanted & set(process.cmdline()):
                     own = process.environ().get("MLBENCH_CACHE_DIR") == self.environment["MLBENCH_CACHE_DIR"]
                     found += [process] if own and process.status() != psutil.STATUS_ZOMBIE else []
         return found

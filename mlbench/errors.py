@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -50,8 +51,8 @@ class BuildError(MlbenchError):
         self._message = message
         super().__init__(f"step '{step}': {message}")
 
-    def __reduce__(self) -> tuple[type[BuildError], tuple[str, str]]:
-        return type(self), (self.step, self._message)
+    def __reduce__(self) -> tuple[type[BuildError], tuple[str, str], dict[str, Any]]:
+        return type(self), (self.step, self._message), self.__dict__
 
 
 class WorkerError(MlbenchError):

@@ -5,6 +5,7 @@ The libraries that make them weigh more than all that is measured, and some of t
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mlbench.config import StudyConfig
-from mlbench.errors import InputError, MlbenchError, WorkerGoneError
+from mlbench.errors import BuildError, InputError, MlbenchError, WorkerGoneError
 from mlbench.measurement.apart import Apart
 from mlbench.measurement.interpreters import examine
 from mlbench.quality import Probing, Task
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from mlbench.tracking import Champion, Tracker
 
 Tell = Callable[[str], None]
+
+_STEP = re.compile(r", step (\d+) of \d+: ")  # as mlbench.variants.build says which step it is at
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,9 @@ class Workshop:
         self._config = config
         owner = secrets.token_hex(8)
         self._store = Store(config.cache_dir, owner=owner)
-        self._apart = Apart(_Craft, config, owner, tell=tell)
+        self._apart = Apart(_Craft, config, owner, tell=self._told)
+        self._tell = tell
+        self._last_told = ""
         self._prepared = False
         self._notices: dict[str, None] = {}
 
@@ -97,11 +102,18 @@ class Workshop:
         """An arm, with its artifact.
 
         Raises:
-            BuildError: A step could not do it; the message is the tool's own.
+            BuildError: A step could not do it; the message is the tool's own, or says how the process ended over it.
             InputError: The recipe does not fit the model.
-            WorkerError: Its interpreter has not what it asks for; or the process ended over a step (WorkerGoneError).
+            WorkerError: Its interpreter has not what it asks for; or the process ended, and over no step.
         """
-        arm: Arm = self._ask("build", recipe, role)
+        self._last_told = ""
+        try:
+            arm: Arm = self._ask("build", recipe, role)
+        except WorkerGoneError as error:
+            begun = _STEP.search(self._last_told)
+            if begun is None:
+                raise
+            raise BuildError(recipe.steps[int(begun[1]) - 1].name, str(error)) from error
         return arm
 
     def fit_incumbent(self, champion: Champion | None) -> None:
@@ -130,6 +142,10 @@ class Workshop:
     def close(self) -> None:
         """End the process: what it has loaded is not there when something is measured."""
         self._apart.close()
+
+    def _told(self, text: str) -> None:
+        self._last_told = text
+        self._tell(text)
 
     def _takes_part(self, champion: Champion | None) -> bool:
         return self._config.incumbent and champion is not None and champion.version is not None

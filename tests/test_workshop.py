@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from fakes import make_arm
 
 from mlbench.compose import compose
 from mlbench.config import StudyConfig
-from mlbench.errors import InputError, MlbenchError, WorkerGoneError
+from mlbench.errors import BuildError, InputError, MlbenchError, WorkerGoneError
 from mlbench.recipes import recipes
 from mlbench.records import Recipe, StepSpec
 from mlbench.registry import load
@@ -62,21 +62,44 @@ def test_what_fails_over_there_fails_here(tmp_path: Path) -> None:
 class Breaking:
     """A process that ends whenever it is asked for one thing, and answers everything else."""
 
-    def __init__(self, method: str) -> None:
-        self.method, self.asked, self.begun = method, [], False
+    def __init__(self, method: str, told: Sequence[str] = ()) -> None:
+        self.method, self.told, self.asked, self.begun = method, told, [], False
 
     def __call__(self, _make: Callable[..., Any], *_: Any, tell: Callable[[str], None]) -> Breaking:
+        self.tell = tell
         return self
 
     def ask(self, method: str, *_: Any) -> Any:
         self.asked.append(method)
         self.begun = method != self.method
         if method == self.method:
+            for text in self.told:
+                self.tell(text)
             raise WorkerGoneError("its process was ended by signal SIGSEGV", "SIGSEGV")
         return ("the cache was damaged",) if method == "notices" else None
 
     def close(self, *, hurry: bool = False) -> None:
         self.begun = False
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        (
+            ["building broken, step 2 of 2: prune", "building broken, step 2 of 2: epoch 1"],
+            "step 'prune': its process was",
+        ),
+        ([], "its process was"),
+    ],
+)
+def test_the_step_that_has_ended_the_process_is_named(
+    told: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Breaking("build", told)
+    monkeypatch.setattr("mlbench.workshop.Apart", process)
+    with pytest.raises((BuildError, WorkerGoneError)) as ended:
+        Workshop(config(tmp_path), lambda _: None).build(Recipe("broken", (EXPORT, StepSpec("prune"))), "variant")
+    assert str(ended.value).startswith(says)
 
 
 def test_after_an_arm_that_has_ended_the_process_the_next_has_a_new_one_that_is_prepared(

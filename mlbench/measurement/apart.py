@@ -18,7 +18,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from mlbench.errors import MlbenchError, WorkerGoneError
+from mlbench.errors import WorkerGoneError
 from mlbench.measurement.interpreters import command, environment
 from mlbench.measurement.lifeline import die_with
 from mlbench.measurement.started import Started
@@ -219,14 +219,13 @@ def serve(reader: Any, writer: Any) -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error as it goes through a pipe; one that is not ours says where it comes from."""
+    """The error as it goes through a pipe, with where it comes from."""
     trace = "".join(traceback.format_exception(error)).rstrip()
     try:
         again: Exception = pickle.loads(pickle.dumps(error))  # noqa: S301 - what was pickled a moment ago
     except Exception:  # noqa: BLE001 - an error of somebody else's, with whatever in it
         again = RuntimeError(f"{type(error).__name__}: {error}")
-    if not isinstance(error, MlbenchError):
-        again.add_note(trace)
+    again.add_note(trace)  # shown where a traceback is, and nowhere else
     return again
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +37,10 @@ def saving_apart() -> Iterator[Save]:
 def save_here(form: Form, content: Content, path: Path) -> Model:
     """Write a model in this process, and let no library speak."""
     with quiet(), captured("mlflow", "torch", "torch.export"):
-        return save_verified(form, content, path)
+        model = save_verified(form, content, path)
+    for compiled in list(path.rglob("__pycache__")):  # of the model's own code, when it was loaded to be proven
+        shutil.rmtree(compiled)
+    return model
 
 
 class _Saving:

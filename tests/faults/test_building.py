@@ -70,11 +70,11 @@ def test_a_step_that_segfaults_fails_its_arm_with_the_signal_and_nothing_else(tm
     last = "+variants.last={steps: [{name: export_onnx}]}"
     done = run(tmp_path, plugin, recipe("broken", "SIGSEGV"), recipe("killed", "SIGKILL"), last)
     assert done.returncode == 0, done.stderr
-    reason = "its process was ended by signal SIGSEGV; it last said: the tool was here"
+    reason = "step 'crash': its process was ended by signal SIGSEGV; it last said: the tool was here"
     assert f"broken failed: {reason}" in " ".join(done.stderr.split())
     study = stored(tmp_path).study
     assert (study.arm("broken").status, study.arm("broken").failure) == ("failed", reason)
-    assert study.arm("killed").failure.startswith("its process was ended by signal SIGKILL")
+    assert study.arm("killed").failure.startswith("step 'crash': its process was ended by signal SIGKILL")
     assert study.plan.arms == ("baseline", "twin", "last")
     assert all(study.arm(name).metrics["latency/p50_ms"].n == 3 for name in study.plan.arms)
     kept = [path.name for path in (tmp_path / "cache" / "artifacts").iterdir()]
@@ -84,7 +84,9 @@ def test_a_step_that_segfaults_fails_its_arm_with_the_signal_and_nothing_else(tm
 def test_a_baseline_whose_build_segfaults_ends_the_study_with_the_reason(tmp_path: Path, plugin: Path) -> None:
     done = run(tmp_path, plugin, "baseline.steps=[{name: export_onnx}, {name: crash, how: SIGSEGV}]")
     assert done.returncode == 1
-    assert "the baseline cannot be built: its process was ended by signal SIGSEGV" in " ".join(done.stderr.split())
+    assert "the baseline cannot be built: step 'crash': its process was ended by signal SIGSEGV" in " ".join(
+        done.stderr.split()
+    )
     client = connect(TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db"), create=False).client
     runs = client.search_runs([item.experiment_id for item in client.search_experiments()])
     assert {run.info.status for run in runs} == {"FAILED"}

@@ -44,17 +44,19 @@ def test_large_arrays_come_and_go(guest: Apart) -> None:
 
 
 def test_errors_arrive_as_what_they_are(guest: Apart) -> None:
-    with pytest.raises(BuildError, match=r"^step 'prune': it broke$") as built:
+    with pytest.raises(BuildError, match="it broke") as built:
         guest.ask("fail", "build")
-    assert built.value.step == "prune"
+    assert (built.value.step, str(built.value)) == ("prune", "step 'prune': it broke")
+    assert "living_apart.py" in "".join(built.value.__notes__)  # where it comes from over there
     with pytest.raises(InputError) as wrong:
         guest.ask("fail", "input")
     assert wrong.value.problems == ("one", "two")
     with pytest.raises(ZeroDivisionError, match="by somebody else") as foreign:
         guest.ask("fail", "foreign")
-    assert "living_apart.py" in "".join(foreign.value.__notes__)  # where it comes from over there
-    with pytest.raises(RuntimeError, match=r"^LocalError: cannot travel\n") as local:
+    assert "living_apart.py" in "".join(foreign.value.__notes__)
+    with pytest.raises(RuntimeError, match="LocalError") as local:
         guest.ask("fail", "local")
+    assert str(local.value) == "LocalError: cannot travel"
     assert "living_apart.py" in "".join(local.value.__notes__)
     with pytest.raises(Exception, match="lambda"):
         guest.ask("unportable")

@@ -60,9 +60,9 @@ def test_without_a_setting_it_is_torchs_own_place(tmp_path: Path, monkeypatch: p
     assert place.stat().st_mode & 0o777 == 0o700
 
 
-def test_every_shape_of_every_module_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+@torch._dynamo.config.patch(recompile_limit=1)
+def test_every_shape_of_every_module_is_compiled() -> None:
     """Dynamo counts modules of one class together: arms of one study, checked one after the other in one process."""
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 1)
     for _ in range(2):
         module = torch.nn.Sequential(torch.nn.ReLU())
         compiled = Compiled(module, {"freezing": False, "dynamic": False})

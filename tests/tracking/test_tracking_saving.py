@@ -41,6 +41,7 @@ def test_what_is_written_apart_is_what_is_written_here(artifacts: Any, name: str
     assert apart.signature == here.signature
     mine, theirs = ({path.name for path in (tmp_path / place).rglob("*")} for place in ("here", "apart"))
     assert mine == theirs
+    assert "__pycache__" not in mine
 
 
 def test_an_artifact_that_does_not_fit_says_so_and_the_next_is_written(artifacts: Any, tmp_path: Path) -> None:
