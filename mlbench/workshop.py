@@ -18,7 +18,7 @@ from mlbench.measurement.apart import Apart
 from mlbench.measurement.interpreters import examine
 from mlbench.quality import Probing, Task
 from mlbench.quality.judging import ready_task
-from mlbench.records import Arm, Collation, Recipe, Role, WorkloadInfo
+from mlbench.records import Arm, Artifact, Collation, Recipe, Role, WorkloadInfo
 from mlbench.registry import load
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
@@ -61,7 +61,7 @@ class Workshop:
         self._apart = Apart(_Craft, config, owner, tell=self._told)
         self._tell = tell
         self._last_told = ""
-        self._prepared = False
+        self._prepared: Prepared | None = None
         self._notices: dict[str, None] = {}
 
     def __enter__(self) -> Self:
@@ -94,9 +94,9 @@ class Workshop:
             InputError: The configuration or the data is not fit.
             MlbenchError: It cannot be built; the process may have ended over it.
         """
-        prepared: Prepared = self._required("the workload cannot be prepared", "prepare")
-        self._prepared = True
-        return prepared
+        self._prepared = self._required("the workload cannot be prepared", "prepare")
+        assert self._prepared is not None
+        return self._prepared
 
     def build(self, recipe: Recipe, role: Role) -> Arm:
         """An arm, with its artifact.
@@ -105,15 +105,17 @@ class Workshop:
             BuildError: A step could not do it; the message is the tool's own, or says how the process ended over it.
             InputError: The recipe does not fit the model.
             WorkerError: Its interpreter has not what it asks for; or the process ended, and over no step.
+            MlbenchError: After an arm that has ended the process, the workload cannot be prepared as it was.
         """
         self._last_told = ""
         try:
-            arm: Arm = self._ask("build", recipe, role)
+            artifact: Artifact = self._ask("build", recipe)
         except WorkerGoneError as error:
             begun = _STEP.search(self._last_told)
             if begun is None:
                 raise
             raise BuildError(recipe.steps[int(begun[1]) - 1].name, str(error)) from error
+        arm: Arm = self._ask("finish", recipe, role, artifact)
         return arm
 
     def fit_incumbent(self, champion: Champion | None) -> None:
@@ -158,9 +160,8 @@ class Workshop:
             raise MlbenchError(f"{what}: {error}") from error
 
     def _ask(self, method: str, *args: Any) -> Any:
-        if self._prepared and not self._apart.begun:
-            self._apart.ask("read")
-            self._apart.ask("prepare")
+        if self._prepared is not None and not self._apart.begun:
+            self._prepare_again(self._prepared.info)
         try:
             return self._apart.ask(method, *args)
         finally:
@@ -168,6 +169,17 @@ class Workshop:
                 self._store.abandon()
             else:
                 self._notices |= dict.fromkeys(self._apart.ask("notices"))
+
+    def _prepare_again(self, info: WorkloadInfo) -> None:
+        """Have a new process where the last one ended, with what that one had."""
+        try:
+            self._apart.ask("read")
+            again: WorkloadInfo = self._apart.ask("prepare").info
+        except MlbenchError as error:
+            self._apart.close()
+            raise MlbenchError(f"the workload cannot be prepared once more: {error}") from error
+        if (again.data.digest, again.model_digest) != (info.data.digest, info.model_digest):
+            raise MlbenchError("the data, or the workload's model, is not what it was when the study began")
 
 
 class _Craft:
@@ -202,9 +214,11 @@ class _Craft:
         self._workload = workload = prepare(self._config.workload, self._store, self._tell, self._data)
         return Prepared(workload.info, workload.data.test, workload.data.collation)
 
-    def build(self, recipe: Recipe, role: Role) -> Arm:
-        artifact = counted(build(recipe, self._ready, self._store, self._tell))
-        arm = Arm(recipe.name, role, recipe, artifact, recipe.runtime)
+    def build(self, recipe: Recipe) -> Artifact:
+        return build(recipe, self._ready, self._store, self._tell)
+
+    def finish(self, recipe: Recipe, role: Role, artifact: Artifact) -> Arm:
+        arm = Arm(recipe.name, role, recipe, counted(artifact), recipe.runtime)
         examine(arm, self._ready.data.collation)  # what it lacks is told before anything is measured
         return arm
 

@@ -46,7 +46,11 @@ def build_arms(
     config: Any = SimpleNamespace(incumbent=False, cache_dir=str(store))
     craft = workshop._Craft(config, "me", progress.step)
     craft._workload = workload
-    here: Any = SimpleNamespace(build=craft.build, fit_incumbent=lambda _: None, incumbent=lambda _: ())
+    here: Any = SimpleNamespace(
+        build=lambda recipe, role: craft.finish(recipe, role, craft.build(recipe)),
+        fit_incumbent=lambda _: None,
+        incumbent=lambda _: (),
+    )
     return _build_arms(config, here, progress, runs), told
 
 

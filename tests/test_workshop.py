@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,9 +28,15 @@ def config(cache: Path, *overrides: str) -> StudyConfig:
     return compose([*SMALL, f"cache_dir={cache}", *overrides]).config
 
 
-def test_it_reads_prepares_and_builds_and_this_process_loads_nothing_for_it(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that nobody else builds in."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def test_it_reads_prepares_and_builds_and_this_process_loads_nothing_for_it(built: Path) -> None:
     before, told = set(sys.modules), []
-    study = config(tmp_path)
+    study = config(built)
     with Workshop(study, told.append) as workshop:
         workshop.read()
         prepared = workshop.prepare()
@@ -43,20 +50,25 @@ def test_it_reads_prepares_and_builds_and_this_process_loads_nothing_for_it(tmp_
     assert exported.artifact.parameters is not None  # weights are counted; what batch norm was is folded
     assert any("building onnx, step 1 of 1: export_onnx" in text for text in told)
     assert {"torch", "onnx"}.isdisjoint(set(sys.modules) - before)
-    assert [path.name for path in (tmp_path / "artifacts").glob(".*")] == []
+    assert [path.name for path in (built / "artifacts").glob(".*")] == []
 
 
-def test_what_fails_over_there_fails_here(tmp_path: Path) -> None:
+def test_what_fails_over_there_fails_here(built: Path) -> None:
     with (
-        Workshop(config(tmp_path, "scenario.input_lengths=[4]"), lambda _: None) as workshop,
+        Workshop(config(built, "scenario.input_lengths=[4]"), lambda _: None) as workshop,
         pytest.raises(InputError, match="no input of the data is a sequence"),
     ):
         workshop.read()
-    with Workshop(config(tmp_path), lambda _: None) as workshop:
+    with Workshop(config(built), lambda _: None) as workshop:
         workshop.read()
         workshop.prepare()
         with pytest.raises(InputError, match="needs an onnx artifact"):
             workshop.build(Recipe("unfit", (StepSpec("quantize_onnx_dynamic"),)), "variant")
+
+
+def prepared(digest: str) -> Any:
+    info = SimpleNamespace(data=SimpleNamespace(digest=digest), model_digest="model")
+    return SimpleNamespace(info=info)
 
 
 class Breaking:
@@ -64,6 +76,7 @@ class Breaking:
 
     def __init__(self, method: str, told: Sequence[str] = ()) -> None:
         self.method, self.told, self.asked, self.begun = method, told, [], False
+        self.prepared = prepared("same")
 
     def __call__(self, _make: Callable[..., Any], *_: Any, tell: Callable[[str], None]) -> Breaking:
         self.tell = tell
@@ -76,7 +89,7 @@ class Breaking:
             for text in self.told:
                 self.tell(text)
             raise WorkerGoneError("its process was ended by signal SIGSEGV", "SIGSEGV")
-        return ("the cache was damaged",) if method == "notices" else None
+        return {"notices": ("the cache was damaged",), "prepare": self.prepared}.get(method)
 
     def close(self, *, hurry: bool = False) -> None:
         self.begun = False
@@ -115,8 +128,25 @@ def test_after_an_arm_that_has_ended_the_process_the_next_has_a_new_one_that_is_
     process.asked.clear()
     process.method = ""
     workshop.build(Recipe("next"), "variant")
-    assert process.asked == ["read", "prepare", "build", "notices"]
+    assert process.asked == ["read", "prepare", "build", "notices", "finish", "notices"]
     assert workshop.notices == ("the cache was damaged",)
+
+
+@pytest.mark.parametrize("how", ["other data", "a crash"])
+def test_a_workload_that_is_not_what_it_was_ends_the_study(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Breaking("build")
+    monkeypatch.setattr("mlbench.workshop.Apart", process)
+    workshop = Workshop(config(tmp_path), lambda _: None)
+    workshop.read()
+    workshop.prepare()
+    with pytest.raises(WorkerGoneError):
+        workshop.build(Recipe("broken"), "variant")
+    process.prepared, process.method = prepared("other"), "" if how == "other data" else "prepare"
+    with pytest.raises(MlbenchError, match=r"is not what it was|cannot be prepared once more: its process") as ended:
+        workshop.build(Recipe("next"), "variant")
+    assert not isinstance(ended.value, WorkerGoneError)  # which would be the arm's failure
 
 
 @pytest.mark.parametrize(
@@ -135,17 +165,17 @@ def test_without_data_or_model_there_is_no_study(
     assert not isinstance(ended.value, WorkerGoneError)
 
 
-def test_an_interruption_leaves_nothing_half_built(tmp_path: Path) -> None:
+def test_an_interruption_leaves_nothing_half_built(built: Path) -> None:
     def interrupt(text: str) -> None:
         if "export_onnx" in text:
             raise KeyboardInterrupt
 
-    with Workshop(config(tmp_path), interrupt) as workshop:
+    with Workshop(config(built), interrupt) as workshop:
         workshop.read()
         workshop.prepare()
         with pytest.raises(KeyboardInterrupt):
-            workshop.build(Recipe("onnx", (EXPORT,)), "variant")
-    assert [path.name for path in (tmp_path / "artifacts").glob(".*")] == []
+            workshop.build(Recipe("onnx", (replace(EXPORT, params={"opset": 19}),)), "variant")
+    assert [path.name for path in (built / "artifacts").glob(".*")] == []
 
 
 def test_a_task_that_learns_from_the_baseline_does_so_over_there(

@@ -26,10 +26,12 @@ def do_sync(chosen: argparse.Namespace) -> int:
     if chosen.list or chosen.discard:
         return _journals(chosen)
     from mlbench.cli.commands import only_our_output
+    from mlbench.endings import terminable
+    from mlbench.measurement.guarding import guarded
     from mlbench.sync import sync
     from mlbench.variants.store import Store
 
-    with only_our_output():
+    with only_our_output(), terminable(), guarded():  # models are written by a process of its own
         found = sync(Store(chosen.cache_dir), chosen.study, chosen.tracking_uri)
     _print(chosen, found, text(found))
     return int(ExitCode.FAILURE if any(item.state in ("failed", "damaged") for item in found) else ExitCode.DONE)

@@ -21,7 +21,7 @@ from typing import Any, Self
 from mlbench.errors import WorkerGoneError
 from mlbench.measurement.interpreters import command, environment
 from mlbench.measurement.lifeline import die_with
-from mlbench.measurement.started import Started
+from mlbench.measurement.own_process import OwnProcess
 
 _PATH = "PYTHONPATH"
 _LOOK_S = 1.0  # how often a silent process is looked at: one of its own may keep its pipe open when it is gone
@@ -107,11 +107,11 @@ class _Child:
     def __init__(self) -> None:
         self.made = False
         self._interrupted = False
-        self._process = Started(
+        self._process = OwnProcess(
             command(None, "mlbench.measurement.apart", str(os.getpid())), environment(None, os.environ)
         )
-        self._to = os.fdopen(self._process.writer, "wb")
-        self._from = io.BufferedReader(_Patient(self._process.reader, self._process.has_ended), 1 << 20)
+        self._to = io.BufferedWriter(_Writing(self._process.writer, self._process.has_ended), 1 << 20)
+        self._from = io.BufferedReader(_Reading(self._process.reader, self._process.has_ended), 1 << 20)
 
     def send(self, value: Any) -> None:
         try:
@@ -137,9 +137,10 @@ class _Child:
 
     def gone(self) -> WorkerGoneError:
         """How it ended, and what it last said."""
-        gone = self._process.gone("its process")
-        self._close()
-        return gone
+        try:
+            return self._process.gone("its process")
+        finally:
+            self._close()
 
     def interrupt(self) -> None:
         """Have it stop what it does; what it says of that is nobody's business."""
@@ -149,25 +150,39 @@ class _Child:
     def end(self, seconds: float) -> None:
         with suppress(OSError):
             self._to.close()  # which it reads as the end
-        self._process.has_ended(seconds)
-        self._process.end()
-        if not self._interrupted:
-            self.forward()
-        self._close()
+        try:
+            self._process.has_ended(seconds)
+            if not self._interrupted:
+                self.forward()
+        finally:  # also where this is interrupted
+            self._process.end()
+            self._close()
 
     def _close(self) -> None:
         for file in (self._to, self._from, self._process):
-            with suppress(OSError):
+            with suppress(OSError):  # what was not sent yet goes nowhere
                 file.close()
 
 
-class _Patient(io.RawIOBase):
-    """The reading end of a pipe, which ends with the process even where somebody else keeps it open."""
+class _End(io.RawIOBase):
+    """An end of a pipe whose other end is given up with the process, though somebody else may keep that open.
+
+    Args:
+        descriptor: The pipe, owned from here on.
+        has_ended: Whether the process has.
+    """
 
     def __init__(self, descriptor: int, has_ended: Callable[[], bool]) -> None:
         self._descriptor = descriptor
         self._has_ended = has_ended
 
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
+
+
+class _Reading(_End):
     def readable(self) -> bool:
         return True
 
@@ -179,10 +194,20 @@ class _Patient(io.RawIOBase):
             if ended:
                 return 0
 
-    def close(self) -> None:
-        if not self.closed:
-            os.close(self._descriptor)
-        super().close()
+
+class _Writing(_End):
+    def __init__(self, descriptor: int, has_ended: Callable[[], bool]) -> None:
+        super().__init__(descriptor, has_ended)
+        os.set_blocking(descriptor, False)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        while not self._has_ended():
+            if select.select([], [self._descriptor], [], _LOOK_S)[1]:
+                return os.write(self._descriptor, data)
+        raise BrokenPipeError
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -220,12 +245,10 @@ def serve(reader: Any, writer: Any) -> None:
 
 def _portable(error: Exception) -> Exception:
     """The error as it goes through a pipe, with where it comes from."""
-    trace = "".join(traceback.format_exception(error)).rstrip()
-    try:
-        again: Exception = pickle.loads(pickle.dumps(error))  # noqa: S301 - what was pickled a moment ago
-    except Exception:  # noqa: BLE001 - an error of somebody else's, with whatever in it
-        again = RuntimeError(f"{type(error).__name__}: {error}")
-    again.add_note(trace)  # shown where a traceback is, and nowhere else
+    home = type(error).__module__.partition(".")[0]
+    # a library's own would be imported with its library where it arrives, or could not be made again
+    again = error if home in ("builtins", "mlbench") else RuntimeError(f"{type(error).__name__}: {error}")
+    again.add_note("".join(traceback.format_exception(error)).rstrip())  # shown where a traceback is, and nowhere else
     return again
 
 

@@ -370,9 +370,9 @@ class Coordinator:
         served = max(live.groups, key=lambda key: key.batch_size)
         live.handle.post("predict", batch_size=served.batch_size)
         calls, slowest_s = math.ceil(len(self._labels) / served.batch_size), live.slowest_s[served]
-        compiles = live.said.get("compile_ms") is not None  # and once more for the last batch, which may be smaller
-        call_limit = self._limits.unsure(1, slowest_s) if compiles else self._limits.call(slowest_s)
-        outputs = live.handle.answer(self._limits.unsure(calls, slowest_s), call_limit)[1]["outputs"]
+        # the items are as long as they are, which may be longer than in the turns; the last batch may be compiled for
+        limit, call_limit = self._limits.unsure(calls, slowest_s), self._limits.unsure(1, slowest_s)
+        outputs = live.handle.answer(limit, call_limit)[1]["outputs"]
         return Predictions(live.arm.name, outputs, self._labels)
 
     def _stop_all(self) -> None:

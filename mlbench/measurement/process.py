@@ -20,8 +20,8 @@ from mlbench.errors import MlbenchError, RefusedError, WorkerGoneError
 from mlbench.measurement.cells import calls_over
 from mlbench.measurement.interpreters import command, environment
 from mlbench.measurement.limits import Overdue, overdue
+from mlbench.measurement.own_process import OwnProcess
 from mlbench.measurement.settling import Settled, asleep, settle
-from mlbench.measurement.started import Started
 from mlbench.measurement.wire import PROCESSING, TOKENIZER, Channel, ChannelClosedError, ChannelTimeoutError
 from mlbench.records import Arm, Collation
 
@@ -82,7 +82,7 @@ class WorkerProcess:
         python = arm.settings.python
         self._cells = _shared_file()
         self._asked = ""
-        self._process = Started(
+        self._process = OwnProcess(
             command(python, "mlbench.measurement.worker", str(os.getpid()), str(self._cells.fileno())),
             worker_environment(arm.settings.threads, os.environ, python),
             pass_fds=(self._cells.fileno(),),

@@ -52,7 +52,10 @@ class Task(Protocol):
 
 @runtime_checkable
 class Probing(Protocol):
-    """A task that first learns from the baseline's outputs for the training split, once for all arms."""
+    """A task that first learns from the baseline's outputs for the training split, once for all arms.
+
+    It does so in the process that builds the arms, and comes back from there as a pickle.
+    """
 
     def fitted(self, outputs: npt.NDArray[np.float64], labels: npt.NDArray[Any]) -> Task:
         """The task, ready to decide."""

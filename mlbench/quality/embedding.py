@@ -7,7 +7,7 @@ an arm is judged by whether what was built on the baseline's embeddings goes on 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -42,6 +42,24 @@ _STRENGTH = 10.0  # inverse regularisation of the probe, as is usual for sentenc
 _ROUNDS = 2000
 
 
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """A linear classifier in numbers, so that whoever has it needs no library for it.
+
+    Attributes:
+        weights, bias: Of each class, shapes (classes, dimensions) and (classes,).
+        classes: Their indices, shape (classes,).
+    """
+
+    weights: FloatArray
+    bias: FloatArray
+    classes: IntArray
+
+    def predict(self, rows: FloatArray) -> IntArray:
+        """The class of each row, shape (items,); the first one of equals."""
+        return np.asarray(self.classes[np.argmax(rows @ self.weights.T + self.bias, axis=1)], dtype=np.int64)
+
+
 class Embedding:
     """Cosine and nearest neighbours against the baseline, and accuracy and F1 of the shared probe.
 
@@ -54,7 +72,7 @@ class Embedding:
     metrics: tuple[MetricInfo, ...] = EMBEDDING
     agreement: tuple[str, ...] = (*CHANGES, "neighbour_overlap", "max_abs_diff", "cosine")
 
-    def __init__(self, probe: Any = None) -> None:
+    def __init__(self, probe: _Probe | None = None) -> None:
         self._probe = probe
 
     def fitted(self, outputs: FloatArray, labels: IntArray) -> Self:
@@ -66,8 +84,11 @@ class Embedding:
         """
         from sklearn.linear_model import LogisticRegression
 
-        probe = LogisticRegression(C=_STRENGTH, max_iter=_ROUNDS)
-        return type(self)(probe.fit(_normalised(_rows(outputs)), labels))
+        found = LogisticRegression(C=_STRENGTH, max_iter=_ROUNDS).fit(_normalised(_rows(outputs)), labels)
+        weights, bias = found.coef_, found.intercept_
+        if len(weights) == 1:  # of two classes it keeps the second only: the first has it against nothing
+            weights, bias = np.vstack([np.zeros_like(weights), weights]), np.concatenate([np.zeros(1), bias])
+        return type(self)(_Probe(weights, bias, found.classes_))
 
     def decide(self, outputs: FloatArray) -> IntArray:
         """The class that the probe gives each embedding: (items, dimensions) in, (items,) out.
@@ -77,7 +98,7 @@ class Embedding:
         """
         if self._probe is None:
             raise MlbenchError("the probe of the task 'embedding' is not fitted")
-        return np.asarray(self._probe.predict(_normalised(_rows(outputs))), dtype=np.int64)
+        return self._probe.predict(_normalised(_rows(outputs)))
 
     def score(self, outputs: FloatArray, labels: IntArray) -> dict[str, float]:  # noqa: ARG002 - the protocol's
         """Nothing: embeddings have no quality without a probe."""

@@ -16,7 +16,7 @@ from mlbench.records import Arm
 from mlbench.tracking import names
 from mlbench.tracking.calls import doing
 from mlbench.tracking.forms import Content, Example, UnfitError, example_for, forms, needs
-from mlbench.tracking.saving import Save, save_here
+from mlbench.tracking.saving import Save
 
 if TYPE_CHECKING:
     from mlbench.tracking.client import Tracker
@@ -46,7 +46,7 @@ def log_model(
     name: str,
     tags: Mapping[str, str],
     example: Example | None,
-    save: Save = save_here,
+    save: Save,
 ) -> ModelRecord:
     """Log the arm's artifact once; a second call finds the model of the first.
 
@@ -57,7 +57,7 @@ def log_model(
         name: Name of the logged model.
         tags: Tags of the logged model.
         example: A few items by input name, first axis items; made up where None.
-        save: Writes the model; in this process unless said otherwise.
+        save: Writes the model.
 
     Raises:
         TrackingError: MLflow refused.

@@ -21,7 +21,7 @@ from mlbench.tracking.calls import doing
 from mlbench.tracking.forms import Example
 from mlbench.tracking.models import ModelRecord, log_model
 from mlbench.tracking.runs import OpenStudy, end, set_params, set_tags
-from mlbench.tracking.saving import Save, save_here
+from mlbench.tracking.saving import Save
 from mlbench.tracking.system_metrics import system_points
 from mlbench.tracking.view import save_view
 
@@ -54,9 +54,9 @@ def publish(
     report_html: str,
     report_markdown: str,
     note: str,
+    save: Save,
     example: Example | None = None,
     log_models: bool = True,
-    save: Save = save_here,
 ) -> Published:
     """Deliver a study into its open runs, and end them.
 
@@ -70,9 +70,9 @@ def publish(
         report_html: The report page, whole in itself.
         report_markdown: The report as Markdown.
         note: The description of the study's run, Markdown.
+        save: Writes the models.
         example: A few test items by input name, for the models' input example; made up where None.
         log_models: Whether artifacts are logged as models.
-        save: Writes the models; in this process unless said otherwise.
 
     Raises:
         TrackingError: MLflow refused; what was delivered before stays, and publishing again completes it.

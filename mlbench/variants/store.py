@@ -197,6 +197,7 @@ class Store:
 
     def abandon(self) -> None:
         """Remove what builds of this owner have left that ended without tidying up."""
+        assert self._owner  # what has no owner may be anybody's, and under way
         for left in self._artifacts.glob(f".building-*-{self._owner}-*"):
             shutil.rmtree(left, ignore_errors=True)
 

@@ -34,6 +34,12 @@ class Crash(Step):
 """
 
 
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nobody else builds in it, so that what is half-built there is of these tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
 def plugin(tmp_path: Path) -> Path:
     folder = tmp_path / "plugin"
@@ -45,12 +51,12 @@ def plugin(tmp_path: Path) -> Path:
     return folder
 
 
-def run(folder: Path, plugin: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, plugin: Path, cache: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(plugin), *sys.path]),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
-        "MLBENCH_CACHE_DIR": str(folder / "cache"),
+        "MLBENCH_CACHE_DIR": str(cache),
     }
     command = [sys.executable, "-m", "mlbench", "run", "name=crashing", *TINY, *overrides]
     return subprocess.run(
@@ -66,9 +72,11 @@ def recipe(name: str, how: str) -> str:
     return f"+variants.{name}={{steps: [{{name: export_onnx}}, {{name: crash, how: {how}}}]}}"
 
 
-def test_a_step_that_segfaults_fails_its_arm_with_the_signal_and_nothing_else(tmp_path: Path, plugin: Path) -> None:
+def test_a_step_that_segfaults_fails_its_arm_with_the_signal_and_nothing_else(
+    tmp_path: Path, plugin: Path, own_cache: Path
+) -> None:
     last = "+variants.last={steps: [{name: export_onnx}]}"
-    done = run(tmp_path, plugin, recipe("broken", "SIGSEGV"), recipe("killed", "SIGKILL"), last)
+    done = run(tmp_path, plugin, own_cache, recipe("broken", "SIGSEGV"), recipe("killed", "SIGKILL"), last)
     assert done.returncode == 0, done.stderr
     reason = "step 'crash': its process was ended by signal SIGSEGV; it last said: the tool was here"
     assert f"broken failed: {reason}" in " ".join(done.stderr.split())
@@ -77,12 +85,14 @@ def test_a_step_that_segfaults_fails_its_arm_with_the_signal_and_nothing_else(tm
     assert study.arm("killed").failure.startswith("step 'crash': its process was ended by signal SIGKILL")
     assert study.plan.arms == ("baseline", "twin", "last")
     assert all(study.arm(name).metrics["latency/p50_ms"].n == 3 for name in study.plan.arms)
-    kept = [path.name for path in (tmp_path / "cache" / "artifacts").iterdir()]
+    kept = [path.name for path in (own_cache / "artifacts").iterdir()]
     assert [name for name in kept if name.startswith(".")] == []  # nothing half-built is left
 
 
-def test_a_baseline_whose_build_segfaults_ends_the_study_with_the_reason(tmp_path: Path, plugin: Path) -> None:
-    done = run(tmp_path, plugin, "baseline.steps=[{name: export_onnx}, {name: crash, how: SIGSEGV}]")
+def test_a_baseline_whose_build_segfaults_ends_the_study_with_the_reason(
+    tmp_path: Path, plugin: Path, own_cache: Path
+) -> None:
+    done = run(tmp_path, plugin, own_cache, "baseline.steps=[{name: export_onnx}, {name: crash, how: SIGSEGV}]")
     assert done.returncode == 1
     assert "the baseline cannot be built: step 'crash': its process was ended by signal SIGSEGV" in " ".join(
         done.stderr.split()

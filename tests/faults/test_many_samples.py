@@ -49,6 +49,7 @@ def test_a_whole_study_loads_nothing_that_builds_or_serves_models_beside_itself(
         *TINY,
         variant,
         "baseline.steps=[]",
+        "protocol.trials=1",
         "tracking.log_models=true",
     ]
     environment = {

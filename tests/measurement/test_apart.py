@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,9 @@ from processes import gone
 
 from mlbench.errors import BuildError, InputError, WorkerGoneError
 from mlbench.measurement.apart import Apart
+from mlbench.measurement.own_process import OwnProcess
+
+HAS_ENDED = OwnProcess.has_ended
 
 
 @pytest.fixture
@@ -103,6 +108,39 @@ def test_the_end_is_seen_though_a_helper_keeps_the_pipe_and_the_helper_ends_too(
     with pytest.raises(WorkerGoneError, match="exit code 7"):
         guest.ask("leave", 7)
     assert gone(helper)
+
+
+def test_what_cannot_be_sent_any_more_is_not_waited_for(guest: Apart) -> None:
+    """The helper has the other end of the pipe, and reads nothing."""
+    helper = guest.ask("leave_a_helper")
+    process = guest.ask("greet", "bob")[2]
+    os.kill(process, signal.SIGKILL)
+    assert gone(process)
+    with pytest.raises(WorkerGoneError, match="SIGKILL"):
+        guest.ask("double", np.zeros(1 << 20))
+    assert gone(helper)
+
+
+@pytest.mark.parametrize("how", ["close", "crash"])
+def test_an_interruption_while_it_ends_does_not_leave_it_behind(how: str, guest: Apart) -> None:
+    helper, process = guest.ask("leave_a_helper"), guest.ask("greet", "bob")[2]
+
+    def interrupted(own: OwnProcess, within_s: float = 0.0) -> bool:
+        if within_s:
+            raise KeyboardInterrupt
+        return HAS_ENDED(own)
+
+    if how == "crash":
+        os.kill(process, signal.SIGKILL)
+        assert gone(process)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OwnProcess, "has_ended", interrupted)
+        ending = partial(guest.ask, "many") if how == "crash" else guest.close
+        with pytest.raises(KeyboardInterrupt):
+            ending()
+    assert gone(process)
+    assert gone(helper)
+    assert not guest.begun
 
 
 def test_helpers_end_with_it(guest: Apart) -> None:

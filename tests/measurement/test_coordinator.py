@@ -740,31 +740,15 @@ def test_the_time_that_a_turn_may_take_follows_from_the_warm_up(call_ns: int, tu
     [(2_000_000, 5.0, 60.0), (1_000_000_000, 20.0, 60.0), (4_000_000_000, 80.0, 80.0)],
 )
 def test_so_does_the_time_that_one_of_its_calls_may_take(call_ns: int, call_s: float, unsure_s: float) -> None:
-    """20 times as long as the slowest; while it warms up, compiling may fall into any of the first calls."""
+    """20 times as long as the slowest. While it warms up, compiling may fall into any of the first calls; and what it
+    predicts may be longer than what it took in its turns, or a smaller batch that is compiled for.
+    """
     bench = Bench()
     bench.call_ns = call_ns
     bench.run()
     limits = bench.handles[0].call_limits
-    assert (limits["turn"], limits["predict"], limits["warm_up"]) == (call_s, call_s, unsure_s)
+    assert (limits["turn"], limits["predict"], limits["warm_up"]) == (call_s, unsure_s, unsure_s)
     assert {limits[command] for command in ("import", "load", "report")} == {math.inf}
-
-
-def test_predictions_of_a_runtime_that_compiles_have_the_time_for_it() -> None:
-    """Once more, where the last batch is smaller than all that it was compiled for."""
-
-    class Compiling(FakeHandle):
-        def answer(self, timeout: float, call_s: float = math.inf) -> tuple[dict[str, Any], dict[str, Any]]:
-            header, arrays = super().answer(timeout, call_s)
-            return {**header, "compile_ms": 9.0}, arrays
-
-    handles: list[FakeHandle] = []
-
-    def launch(arm: Arm) -> FakeHandle:
-        handles.append(Compiling(arm, [], FakeClock()))
-        return handles[-1]
-
-    Coordinator(PLAN, ARMS, INPUTS, LABELS, launch=launch, limits=LIMITS).run()
-    assert (handles[0].call_limits["turn"], handles[0].call_limits["predict"]) == (5.0, 60.0)
 
 
 @pytest.mark.parametrize("command", ["warm_up", "turn", "predict"])

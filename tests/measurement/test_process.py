@@ -262,7 +262,7 @@ def test_workers_end_by_themselves_when_the_coordinator_is_gone() -> None:
     worker._channel.close()  # what the kernel does when the coordinator is killed
     assert worker._process.has_ended(30)
     worker._process.end()
-    assert worker._process.returncode == 0
+    assert worker._process._process.returncode == 0
     worker.stop()
 
 
@@ -313,7 +313,7 @@ def test_what_a_worker_started_ends_with_it_when_it_crashes(tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("plugin")
 def test_a_worker_that_closes_its_pipe_and_lives_on_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlbench.measurement.started._DYING_S", 0.1)
+    monkeypatch.setattr("mlbench.measurement.own_process._DYING_S", 0.1)
     worker = WorkerProcess(arm("closes"))
     with pytest.raises(WorkerGoneError, match="closed its pipe, went on, and was ended"):
         load(worker, arm("closes"), tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
 from mlbench import registry
@@ -209,6 +211,20 @@ def test_tokens_agree_with_scikit_learn() -> None:
     assert [row.support for row in found.per_class] == np.bincount(truth, minlength=3).tolist()
     with pytest.raises(MlbenchError, match="no token of the test split has a label"):
         judge.evaluate(predictions("arm", outputs, np.full_like(labels, IGNORED)), None, names, 0)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_probe_is_a_logistic_regression_in_numbers(classes: int) -> None:
+    """Whoever gets it from another process needs no scikit-learn for it."""
+    labels = np.arange(60) % classes
+    rows = RANDOM.normal(size=(60, 4)) + 2 * np.eye(4)[labels]
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    expected = LogisticRegression(C=10.0, max_iter=2000).fit(unit, labels)
+    probe = pickle.loads(pickle.dumps(Embedding().fitted(rows, labels)))
+    others = RANDOM.normal(size=(500, 4))
+    of_others = others / np.linalg.norm(others, axis=1, keepdims=True)
+    np.testing.assert_array_equal(probe.decide(others), expected.predict(of_others))
+    assert b"sklearn" not in pickle.dumps(probe)
 
 
 def test_the_probe_is_the_baselines_and_shared() -> None:

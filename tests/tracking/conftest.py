@@ -1,5 +1,6 @@
 import os
 import shutil
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,12 @@ def _own_directory(tmp_path, monkeypatch):
     yield
     import mlflow
 
+    from mlbench.tracking import logged_model
+    from mlbench.tracking.import_path import SERVED
+
+    for uri in list(logged_model._DOWNLOADS):  # of tests that end between reading and building
+        logged_model._forget(uri)
+    sys.modules.pop(SERVED.stem, None)  # of tests that loaded a model by MLflow's own means
     mlflow.set_tracking_uri(None)
     mlflow.set_registry_uri(None)
     mlflow.tracking.fluent._active_experiment_id = None  # MLflow 3.14 keeps it, and the next store has no such one

@@ -23,6 +23,7 @@ from mlbench.tracking.models import log_model
 from mlbench.tracking.plugins.evaluator import ARTIFACT, TAG, MlbenchEvaluator
 from mlbench.tracking.plugins.in_process import IN_PROCESS
 from mlbench.tracking.plugins.settings import settings
+from mlbench.tracking.saving import save_here
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOWERS = pd.DataFrame({"a": np.linspace(0, 1, 40), "b": 1.0, "y": [0, 1] * 20})
@@ -97,7 +98,7 @@ def test_an_estimator_that_a_study_has_logged_by_both_evaluators(client, tracker
     run_id = tracker.client.create_run(tracker.experiment_id).info.run_id
     fitted, artifact = sklearn_artifact(tmp_path / "sklearn")
     arm = Arm("arm", "variant", Recipe("arm"), artifact, RuntimeSettings())
-    record = log_model(tracker, run_id, arm, "tiny-arm", {}, None)
+    record = log_model(tracker, run_id, arm, "tiny-arm", {}, None, save_here)
     rows, labels = images(30).reshape(30, 64), np.arange(30) % 3
     with settings_kept(), import_path_kept():
         result = mlflow.models.evaluate(

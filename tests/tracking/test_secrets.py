@@ -17,6 +17,7 @@ from mlbench.records import ConstraintResult, Judgement, LostTrial, Notice, Reci
 from mlbench.reporting.gate import render_gate_markdown, render_junit
 from mlbench.resuming import journaled_arm, open_runs
 from mlbench.tracking import keep_measurement
+from mlbench.tracking.saving import save_here
 from mlbench.tracking.uris import Location
 
 PASSWORD, TOKEN, TAKEN, WRITTEN = "Pl4nted-password", "Pl4nted-token", "Pl4nted-taken", "Pl4nted-written"
@@ -145,7 +146,7 @@ def test_an_artifact_whose_arguments_hold_a_secret_is_no_model(tracker, artifact
     masking.hide(TAKEN)
     run = tracker.client.create_run(tracker.experiment_id).info.run_id
     tuned = replace(arm, artifact=replace(arm.artifact, format="torch_tuned"))
-    record = models.log_model(tracker, run, tuned, "m", {}, EXAMPLE)
+    record = models.log_model(tracker, run, tuned, "m", {}, EXAMPLE, save_here)
     assert record.model_id is None
     assert "a secret is among the arguments that it is made with" in record.reason
 

@@ -26,6 +26,7 @@ from mlbench.runtimes.loading import answers
 from mlbench.runtimes.pyfunc_runtime import PyfuncRuntime
 from mlbench.tracking.import_path import SERVED
 from mlbench.tracking.models import log_model
+from mlbench.tracking.saving import save_here
 from mlbench.variants.as_pyfunc import LOGGED
 from mlbench.variants.build import build
 from mlbench.variants.store import Store
@@ -100,7 +101,7 @@ def test_a_scikit_learn_model_that_mlbench_has_logged(tracker, ready, tmp_path):
     found = ready(workload(estimator(tmp_path / "first"), trust=True))
     arm = Arm("arm", "variant", Recipe("arm"), found.source, RuntimeSettings(threads=2))
     run_id = tracker.client.create_run(tracker.experiment_id).info.run_id
-    record = log_model(tracker, run_id, arm, "iris-arm", {}, found.data.validation.inputs)
+    record = log_model(tracker, run_id, arm, "iris-arm", {}, found.data.validation.inputs, save_here)
     assert (record.form, record.reason) == ("sklearn", "")
     again = ready(workload(f"models:/{record.model_id}", trust=True))
     assert again.source.format == "sklearn"

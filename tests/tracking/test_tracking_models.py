@@ -36,6 +36,7 @@ from mlbench.runtimes.kept import settings_kept
 from mlbench.tracking import forms, load_study, mlbench_served_v1, served_artifact, served_torchscript
 from mlbench.tracking.import_path import SERVED, import_path_kept
 from mlbench.tracking.models import find_model, log_model
+from mlbench.tracking.saving import save_here
 from mlbench.workloads.onnx_data import is_split
 
 WITHOUT_MLBENCH = """
@@ -92,7 +93,7 @@ def pools():
 def logged(tracker, run_id, artifact, example=EXAMPLE, settings=None):
     arm = Arm("arm", "variant", Recipe("arm"), artifact, settings or RuntimeSettings())
     tags = {"mlbench.arm": "arm", "mlbench.artifact": artifact.digest}
-    return log_model(tracker, run_id, arm, "tiny-arm", tags, example)
+    return log_model(tracker, run_id, arm, "tiny-arm", tags, example, save_here)
 
 
 @pytest.mark.e2e
@@ -359,7 +360,8 @@ class TestForms:
         assert capfd.readouterr().err == "error of ours"
 
     @pytest.mark.parametrize("kind", ["torch", "sklearn"])
-    def test_no_code_of_a_model_stays_behind(self, tracker, run_id, artifacts, tmp_path, kind):
+    def test_no_code_of_a_model_stays_behind(self, tracker, run_id, artifacts, tmp_path, kind, monkeypatch):
+        monkeypatch.delitem(sys.modules, SERVED.stem, raising=False)  # of whoever loaded a model by MLflow's own means
         artifact = artifacts.torch if kind == "torch" else sklearn_artifact(tmp_path / "sklearn")[1]
         before = list(sys.path)
         record = logged(tracker, run_id, artifact, example=None)

@@ -16,6 +16,7 @@ from mlbench.incumbent import absence, fit_incumbent, incumbent
 from mlbench.records import Collation
 from mlbench.runtimes.loading import open_session
 from mlbench.tracking import Champion, OpenStudy, fetch, find_champion, find_registered, forms, models, promote
+from mlbench.tracking.saving import save_here
 from mlbench.variants.store import Store
 
 NAME = "mlbench-tiny"
@@ -45,7 +46,7 @@ def test_every_form_answers_as_it_was_measured(published, artifacts, tmp_path, m
         monkeypatch.setattr(models, "forms", lambda *_: (forms._MLBENCH,))
         again = replace(arm, artifact=replace(arm.artifact, digest="e" * 64))
         tags = {"mlbench.artifact": again.artifact.digest}
-        model_id = models.log_model(tracker, run_id, again, "whole", tags, EXAMPLE).model_id
+        model_id = models.log_model(tracker, run_id, again, "whole", tags, EXAMPLE, save_here).model_id
     known = find_registered(tracker, registered(tracker, run_id, arm.name, model_id))
     assert (known.arm, known.study, known.recipe) == (arm.name, "tiny-20260101-000000", arm.recipe)
     (tmp_path / "out").mkdir()

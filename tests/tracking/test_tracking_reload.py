@@ -17,6 +17,7 @@ from mlbench.recipes import recipe
 from mlbench.records import Arm
 from mlbench.runtimes.loading import answers
 from mlbench.tracking.models import log_model
+from mlbench.tracking.saving import save_here
 from mlbench.variants.build import build, check
 from mlbench.variants.store import Store
 from mlbench.workloads.prepare import prepare
@@ -117,7 +118,8 @@ def answered(asked, tracker, network, estimator, shelf, tmp_path):
             continue
         wanted = shipped(name)
         inputs = {key: array[:3] for key, array in workload.data.test.inputs.items()}
-        record = log_model(tracker, run_id, Arm(name, "variant", wanted, artifact, wanted.runtime), name, {}, inputs)
+        arm = Arm(name, "variant", wanted, artifact, wanted.runtime)
+        record = log_model(tracker, run_id, arm, name, {}, inputs, save_here)
         assert (record.form, record.reason) == (form, ""), name
         locations[name] = tracker.client.get_logged_model(record.model_id).artifact_location
         (rows,) = inputs.values()

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import tiny_study
+from crashing import crash
 
 from mlbench.errors import WorkerGoneError
-from mlbench.records import RuntimeSettings
-from mlbench.tracking.forms import Content, UnfitError, forms
+from mlbench.records import Arm, Recipe, RuntimeSettings
+from mlbench.tracking.forms import Content, Form, UnfitError, forms
+from mlbench.tracking.models import log_model
 from mlbench.tracking.saving import save_here, saving_apart
 
 CLEAN = """
@@ -64,6 +66,19 @@ def test_a_process_that_ends_over_a_model_makes_this_form_unfit(
     given = content(artifacts, "onnx")
     with saving_apart() as save, pytest.raises(UnfitError, match="ended by signal SIGSEGV"):
         save(forms(given.artifact, given.settings)[0], given, tmp_path / "model")
+
+
+def test_a_form_that_crashes_is_followed_by_the_next(
+    tracker: Any, artifacts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = forms(artifacts.script, RuntimeSettings())[-1]
+    monkeypatch.setattr("mlbench.tracking.models.forms", lambda *_: (Form("crashing", crash, ()), full))
+    run_id = tracker.client.create_run(tracker.experiment_id).info.run_id
+    arm = Arm("arm", "variant", Recipe("arm"), artifacts.onnx, RuntimeSettings())
+    with saving_apart() as save:
+        record = log_model(tracker, run_id, arm, "tiny-arm", {}, tiny_study.EXAMPLE, save)
+    assert record.form == "mlbench"
+    assert record.reason == "not as crashing: its process was ended by signal SIGSEGV"
 
 
 def test_what_delivers_models_loads_nothing_that_serves_them() -> None:

@@ -41,10 +41,16 @@ from mlbench.records import (
     WorkerReport,
     WorkloadInfo,
 )
+from mlbench.tracking.saving import save_here
 
 INPUTS = (TensorSpec("images", "float32", (None, 1, 8, 8)),)
 OUTPUTS = (TensorSpec("scores", "float32", (None, 3)),)
-REPORTS = {"report_html": "<html><body>report</body></html>", "report_markdown": "# report\n", "note": "**Ship it**\n"}
+REPORTS = {
+    "report_html": "<html><body>report</body></html>",
+    "report_markdown": "# report\n",
+    "note": "**Ship it**\n",
+    "save": save_here,  # what is written in a process of its own is the same, see test_tracking_saving
+}
 EXAMPLE = {"images": images(3)}
 
 

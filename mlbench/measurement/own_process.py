@@ -20,7 +20,7 @@ _LOOK_S = 0.01
 _KIB_PER_MIB = 1024
 
 
-class Started:
+class OwnProcess:
     """A process in a group of its own, so that a Ctrl-C of the terminal reaches this process only, which ends it.
 
     Args:
@@ -58,11 +58,6 @@ class Started:
         self.pid = self._process.pid
         self.peak_mib: float | None = None
 
-    @property
-    def returncode(self) -> int | None:
-        """Its exit code, or the signal that ended it as a negative number; None until it was taken leave of."""
-        return self._process.returncode
-
     def interrupt(self) -> None:
         """Send it what Ctrl-C sends."""
         with suppress(ProcessLookupError):
@@ -98,8 +93,11 @@ class Started:
         Args:
             what: What to call it.
         """
-        by_itself = self.has_ended(_DYING_S)
-        self.end()
+        by_itself = False
+        try:
+            by_itself = self.has_ended(_DYING_S)
+        finally:  # also where this is interrupted
+            self.end()
         code = self._process.returncode
         ended_by = signal.Signals(-code).name if by_itself and code < 0 else None
         if not by_itself:
@@ -114,16 +112,19 @@ class Started:
 
     def last_words(self) -> str:
         """The last line that it printed, as the end of a sentence; empty where there is none."""
-        self._log.seek(0)
-        said = [line for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
+        said = [line for line in self._read(0).decode(errors="replace").splitlines() if line.strip()]
         return f"; it last said: {said[-1].strip()}" if said else ""
 
     def printed(self) -> str:
         """What it has printed since this was last asked."""
-        self._log.seek(self._shown)
-        printed = self._log.read()
+        printed = self._read(self._shown)
         self._shown += len(printed)
         return printed.decode(errors="replace")
+
+    def _read(self, begin: int) -> bytes:
+        """From there on, and without moving the place at which the process writes, which is shared."""
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), max(0, size - begin), begin)
 
     def close(self) -> None:
         """Forget what it has printed."""
