@@ -27,12 +27,13 @@ def judge(turns: Sequence[Turn], cpus: int, looks: Sequence[MachineLook] = ()) -
     unusable: what was measured was not touched, but something came or went.
 
     Args:
-        turns: All turns of a study.
+        turns: All turns of a study that count.
         cpus: CPUs that may be used.
-        looks: The looks of :class:`mlbench.probes.watch.MachineWatch`.
+        looks: The looks of :class:`mlbench.probes.watch.MachineWatch`; those of trials without a turn are left out.
     """
     before, after = ([_around(look, cpus) for look in looks if look.moment == name] for name in ("before", "after"))
-    during = _during(turns, cpus, [look for look in looks if look.moment == "during"])
+    trials = {turn.trial for turn in turns}
+    during = _during(turns, cpus, [look for look in looks if look.moment == "during" and look.trial in trials])
     level, evidence = during.level, list(during.evidence)
     for moment in (*before, *after):
         if moment.level != "quiet":

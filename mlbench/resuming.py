@@ -207,10 +207,9 @@ def notices(before: Sequence[Measurement]) -> list[Notice]:
     """What the reader of a resumed study must know."""
     if not before:
         return []
-    trials = f"{_whole(before)} of its trials are of an earlier sitting, whose time is not counted"
-    return [
-        Notice("resumed", f"the study was resumed: {trials}", "if the machine was changed in between, measure it anew")
-    ]
+    trials = f": {_whole(before)} of its trials are of an earlier sitting, whose time is not counted"
+    message = f"the study was resumed{trials if _whole(before) else ''}"
+    return [Notice("resumed", message, "if the machine was changed in between, measure it anew")]
 
 
 __all__ = ["check_same_arms", "journaled_arm", "measured_before", "notices", "open_runs", "resume"]

@@ -113,8 +113,7 @@ def _synced(path: Path, begun: Begun | str, store: Store, tracking_uri: str | No
 
 def progress_of(journal: Journal, planned: Planned | None) -> str:
     """How far a study came, and how to go on with it."""
-    done = len(journal.trials())
-    so_far = f"{done} of {planned.plan.trials} trials" if planned is not None else "nothing"
+    so_far = "nothing" if planned is None else f"{journal.counted(planned.plan)} of {planned.plan.trials} trials"
     return f"{so_far} measured; mlbench run --resume {journal.path.name} goes on with it"
 
 

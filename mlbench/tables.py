@@ -87,9 +87,9 @@ def read_samples(path: Path) -> Columns:
     """Every call of one arm, as written by :func:`write_samples`.
 
     Returns:
-        Arrays of equal length by column name, trial by trial in the order of measurement; ``round`` and ``position``
-        are -1 for warm-up calls, ``input_length`` and ``threads`` where they are not swept; ``phase`` holds text, and
-        ``counted`` truth values.
+        Arrays of equal length by column name: warm-up calls, then turns, by trial and within one in the order of
+        measurement; at the end the same of what does not count. ``round`` and ``position`` are -1 for warm-up calls,
+        ``input_length`` and ``threads`` where they are not swept; ``phase`` holds text, and ``counted`` truth values.
 
     Raises:
         RecordError: Damaged, not a samples table, or written by a newer mlbench.

@@ -53,6 +53,13 @@ def test_without_any_turn_the_probe_is_not_to_blame() -> None:
     assert notices(noise) == []
 
 
+def test_trials_that_do_not_count_are_not_judged() -> None:
+    """Their turns are not given, but the machine was looked at in them as well."""
+    loud = look("during", 9.0, 7, Neighbour("loud", 5.0))
+    assert judge([turn(2.0)], 2, [loud]) == judge([turn(2.0)], 2)
+    assert judge([turn(2.0)], 2, [replace(loud, trial=0)]) != judge([turn(2.0)], 2)
+
+
 def test_a_machine_that_was_loud_before_and_not_watched_later_gets_both_notices() -> None:
     noise = judge([replace(turn(1.0), hardware={})], 2, [look("before", 1.0)])
     assert [said.code for said in notices(noise)] == ["machine-not-watched", "noisy_machine"]
@@ -128,7 +135,7 @@ def test_the_busiest_others_are_named_over_all_trials() -> None:
         look("during", 2.0, 0, Neighbour("python", 1.0), Neighbour("cron", 0.1)),
         look("during", 2.0, 1, Neighbour("browser", 0.4)),
     )
-    evidence = judge([turn(2.0)], 2, looks).evidence
+    evidence = judge([turn(2.0), replace(turn(2.0), trial=1)], 2, looks).evidence
     assert evidence[-1] == "busiest others: python 0.50 CPUs, browser 0.20 CPUs, cron 0.05 CPUs"
 
 

@@ -192,7 +192,8 @@ def test_a_trial_that_does_not_count_is_not_counted_as_measured(
     expected = [f"{counted} of 2 trials were measured before, and are not measured again"] if counted else []
     assert said == expected
     (notice,) = notices(parts)
-    assert f": {counted} of its trials are of an earlier sitting" in notice.message
+    trials = f": {counted} of its trials are of an earlier sitting, whose time is not counted" if counted else ""
+    assert notice.message == f"the study was resumed{trials}"
     assert [Gathered(parts).is_done(place) for place in range(2)] == [counted > 0, counted > 1]
 
 

@@ -187,8 +187,8 @@ def samples_at(
 
 
 def timed(samples: Mapping[str, npt.NDArray[Any]], at: ConditionKey) -> npt.NDArray[np.int64]:
-    """The timed calls of one condition in nanoseconds, from the columns of an arm's samples."""
-    there = samples["phase"] == "timed"
+    """The timed calls of one condition that count, in nanoseconds, from the columns of an arm's samples."""
+    there = (samples["phase"] == "timed") & samples["counted"]
     for name, value in at._asdict().items():
         there &= samples[name] == (_NULL if value is None else value)
     calls: npt.NDArray[np.int64] = samples["ns"][there]

@@ -236,6 +236,10 @@ class Journal:
                 damaged.append(str(error))
         return parts, damaged
 
+    def counted(self, plan: Plan) -> int:
+        """How many trials of that plan are kept whole, without those in whose place another is measured."""
+        return sum(not part.replaced for part in self.finished(plan)[0])
+
     def measurement(self, plan: Plan) -> Measurement:
         """All that was measured when the study was concluded.
 

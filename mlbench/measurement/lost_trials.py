@@ -30,7 +30,7 @@ def notices(measurement: Measurement) -> list[Notice]:
         Notice(
             "repeated_trial",
             sentence(loss, measurement.plan),
-            "no figure is from the first time; find out why before you ship it",
+            "no time, memory or energy figure is from the lost trial; find out why before you ship it",
         )
         for loss in measurement.lost
         if loss.repeated

@@ -142,11 +142,12 @@ class TestStudy:
         from mlbench.records import ConditionKey
 
         columns = {
-            "phase": np.array(["warmup", "timed", "timed", "timed"]),
-            "batch_size": np.array([1, 1, 1, 8]),
-            "input_length": np.array([-1, -1, 64, -1]),
-            "threads": np.array([-1, -1, -1, -1]),
-            "ns": np.array([1, 2, 3, 4]),
+            "phase": np.array(["warmup", "timed", "timed", "timed", "timed"]),
+            "counted": np.array([True, True, True, True, False]),  # the last one is of a trial that was lost
+            "batch_size": np.array([1, 1, 1, 8, 8]),
+            "input_length": np.array([-1, -1, 64, -1, -1]),
+            "threads": np.array([-1, -1, -1, -1, -1]),
+            "ns": np.array([1, 2, 3, 4, 5]),
         }
         assert pages.timed(columns, ConditionKey(1)).tolist() == [2]
         assert pages.timed(columns, ConditionKey(1, 64)).tolist() == [3]

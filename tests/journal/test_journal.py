@@ -118,6 +118,7 @@ def test_a_trial_that_does_not_count_is_kept_and_comes_back_so(journal: Journal)
     parts, _ = journal.finished(measured.plan)
     assert [(len(item.turns), len(item.void)) for item in parts] == [(3, 0), (0, 3), (3, 0), (3, 0)]
     assert [item.replaced for item in parts] == [{}, {1: 3}, {}, {}]
+    assert journal.counted(measured.plan) == 3
     journal.conclude(make_conclusion(), measured)
     assert ordered(journal.measurement(measured.plan)) == ordered(measured)
 
