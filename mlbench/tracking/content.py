@@ -305,7 +305,8 @@ def workers_from(
 def measurement_from(plan: Plan, record: Any, arms: Iterable[OfArm]) -> Measurement:
     """A measurement from :func:`measurement_record` and what was read for each arm.
 
-    Turns are by trial, and within one in order of time. The clock may have started anew between two trials of a study that was resumed, but not within one.
+    Turns are by trial, and within one in order of time. The clock may have started anew between two trials of a study
+    that was resumed, but not within one.
 
     Raises:
         RecordError: The record does not fit.
