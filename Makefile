@@ -28,7 +28,7 @@ bench: $(STAMP) ## the default study: build, measure, decide, record in MLflow (
 test: $(STAMP) ## every test, with branch coverage of at least 90 % (ARGS="-k name" selects, without coverage)
 ifeq ($(strip $(ARGS)),)
 	@built=$$(mktemp -d); export MLBENCH_TEST_CACHE=$$built; \
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m 'not quiet' -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=90; \
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m 'not quiet' -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=90; \
 	side=$$?; $(BIN)/python -m pytest -m quiet tests/docs tests/e2e; alone=$$?; rm -rf $$built; [ $$side -eq 0 ] && [ $$alone -eq 0 ]
 else
 	$(BIN)/python -m pytest $(ARGS)

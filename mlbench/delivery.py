@@ -70,7 +70,7 @@ def deliver(
         TrackingError: MLflow refused; doing it again completes it.
     """
     study = conclusion.study
-    with once(), saving_apart() as save:
+    with once(), saving_apart(soon=conclusion.log_models and bool(arms)) as save:
         publish(
             study,
             measurement,

@@ -32,7 +32,7 @@ Tell = Callable[[str], None]
 
 
 class Apart:
-    """A process with one object in it, made there when it is first asked for something; a context manager.
+    """A process with one object in it, made there when it is first asked for something. A context manager.
 
     Args:
         make: Makes the object, from ``args`` and, last, what it may tell in the meantime; found by name over there.
@@ -58,6 +58,13 @@ class Apart:
         """Whether its process is there; it is not before the first question, and not after it is gone."""
         return self._child is not None
 
+    def begin(self) -> None:
+        """Start its process, and have it import what the object needs; no need to wait for it."""
+        if self._child is None:
+            self._child = _Child()
+            with suppress(_GoneError):  # the first question will say so
+                self._child.send((*self._make, os.environ.get(_PATH)))
+
     def ask(self, method: str, *args: Any) -> Any:
         """Call a method of the object and wait for its answer.
 
@@ -65,13 +72,10 @@ class Apart:
             WorkerGoneError: The process ended over it; the next question makes another one.
             Exception: What the method raised.
         """
-        if self._child is None:
-            self._child = _Child()
+        self.begin()
         child = self._child
+        assert child is not None
         try:
-            if not child.made:
-                child.send((*self._make, os.environ.get(_PATH)))
-                child.made = True
             child.send((method, args))
             while True:
                 kind, value = child.receive()
@@ -105,7 +109,6 @@ class _Child:
     """The process and the pipes to it."""
 
     def __init__(self) -> None:
-        self.made = False
         self._interrupted = False
         self._process = OwnProcess(
             command(None, "mlbench.measurement.apart", str(os.getpid())), environment(None, os.environ)

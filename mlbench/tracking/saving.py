@@ -20,9 +20,15 @@ Save = Callable[[Form, Content, Path], Model]
 
 
 @contextmanager
-def saving_apart() -> Iterator[Save]:
-    """Have models written by a process that is there from the first one on, until this is over."""
+def saving_apart(*, soon: bool = False) -> Iterator[Save]:
+    """Have models written by a process that is there from the first one on, until this is over.
+
+    Args:
+        soon: There will be one, so that the process may start at once.
+    """
     with Apart(_Saving) as process:
+        if soon:
+            process.begin()
 
         def save(form: Form, content: Content, path: Path) -> Model:
             try:

@@ -43,6 +43,13 @@ def test_it_answers_from_a_process_of_its_own_and_remembers(guest: Apart, told: 
     assert gone(process)
 
 
+def test_it_may_be_started_before_it_is_asked(guest: Apart) -> None:
+    guest.begin()
+    assert guest.begun
+    guest.begin()
+    assert guest.ask("greet", "bob")[1] == 1
+
+
 def test_large_arrays_come_and_go(guest: Apart) -> None:
     values = np.random.default_rng(0).normal(size=(1 << 20, 2))
     np.testing.assert_array_equal(guest.ask("double", values), 2 * values)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from here import Here
 from tiny_study import (
     EXAMPLE,
     REPORTS,
@@ -41,6 +42,13 @@ def _own_directory(tmp_path, monkeypatch):
     mlflow.tracking.fluent._active_experiment_id = None  # MLflow 3.14 keeps it, and the next store has no such one
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLBENCH_PARENT_RUN_ID"):
         os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def _models_are_written_here(request, monkeypatch):
+    """Which is what is written in a process of its own, and much sooner: test_tracking_saving compares them."""
+    if "test_tracking_saving" not in request.node.nodeid:
+        monkeypatch.setattr("mlbench.tracking.saving.Apart", Here)
 
 
 @pytest.fixture(scope="session")
