@@ -82,7 +82,7 @@ class StudyResult:
         return frame.astype({"step": "Int64", "n": "Int64", **dict.fromkeys(("value", "low", "high", "level"), float)})
 
     def measurement(self) -> Measurement:
-        """Everything that was measured, call by call, read from MLflow.
+        """Everything that was measured, call by call, read from MLflow; what does not count is in ``void``.
 
         Raises:
             InputError: The store cannot be reached, or the run is gone.

@@ -86,10 +86,9 @@ def undelivered(
         runs.fail(error)
     elsewhere = f" --cache-dir {quote(str(config.cache_dir))}" if config.cache_dir is not None else ""
     later = f"mlbench sync {runs.run_id}{elsewhere}"
-    kept = journal.counted(study.plan)
     if journal.is_concluded:
         progress.notice(f"{error}; nothing is lost: {later} delivers it later")
-    elif kept:
+    elif kept := journal.counted(study.plan):
         progress.notice(
             f"{error}; and its journal could not be completed, but {kept} of {study.plan.trials} trials are in "
             f"it: mlbench run --resume {runs.run_id} goes on from there"

@@ -14,7 +14,7 @@ from mlbench.compose import Composition, compose
 from mlbench.errors import InputError, MlbenchError
 from mlbench.journal import Begun, Journal, JournaledArm, JournalError, Planned, journals
 from mlbench.masking import redact, redacted
-from mlbench.records import Arm, Measurement, Notice, from_dict, to_dict
+from mlbench.records import Arm, Measurement, Notice, Plan, from_dict, to_dict, trials_in
 from mlbench.sittings import continued, epoch
 from mlbench.sync import tracking_config
 from mlbench.tracking import OpenStudy, Tracker, find_champion
@@ -193,22 +193,19 @@ def measured_before(journal: Journal, planned: Planned, say: Callable[[str], Non
     parts, damaged = journal.finished(planned.plan)
     for problem in damaged:
         say(f"{problem}; that trial is measured again")
-    if _whole(parts):
-        say(f"{_whole(parts)} of {planned.plan.trials} trials were measured before, and are not measured again")
+    kept = trials_in(planned.plan, parts)
+    if kept:
+        say(f"{kept} of {planned.plan.trials} trials were measured before, and are not measured again")
     return [continued(part, epoch()) for part in parts]
 
 
-def _whole(parts: Sequence[Measurement]) -> int:
-    """How many of these trials count; in the place of the others a further one was measured, or is still to be."""
-    return sum(not part.replaced for part in parts)
-
-
-def notices(before: Sequence[Measurement]) -> list[Notice]:
-    """What the reader of a resumed study must know."""
+def notices(plan: Plan, before: Sequence[Measurement]) -> list[Notice]:
+    """What the reader of a resumed study must know; of its plan as it was carried out, and what was measured before."""
     if not before:
         return []
-    trials = f": {_whole(before)} of its trials are of an earlier sitting, whose time is not counted"
-    message = f"the study was resumed{trials if _whole(before) else ''}"
+    kept, message = trials_in(plan, before), "the study was resumed"
+    if kept:
+        message += f": {kept} of its trials are of an earlier sitting, whose time is not counted"
     return [Notice("resumed", message, "if the machine was changed in between, measure it anew")]
 
 

@@ -51,6 +51,7 @@ from mlbench.records import (
     Quality,
     Role,
     Study,
+    trials_in,
 )
 from mlbench.resuming import check_same_arms, journaled_arm, measured_before, notices, open_runs
 from mlbench.sittings import dated, epoch
@@ -110,7 +111,7 @@ def run_study(
                     machine.release()
                     spent, found = time.monotonic() - begun, workshop.notices
                     study = _conclude(composition, heading, workload, arms, failed, measurement, judged, found, spent)
-                    study = replace(study, warnings=(*study.warnings, *notices(before)))
+                    study = replace(study, warnings=(*study.warnings, *notices(measurement.plan, before)))
                     conclusion = conclusion_of(study, config, workload.test.inputs)
                     study = conclusion.study  # from here on, what may be shown
                     noting(progress, partial(journal.conclude, conclusion, measurement))
@@ -239,7 +240,7 @@ def measure(
         before: Trials that were measured earlier, as ``keep`` was given them.
     """
     progress.phase("Measuring")
-    begun, done = time.monotonic(), sum(not part.replaced for part in before)
+    begun, done = time.monotonic(), trials_in(plan, before)
 
     def report(trial: int, share: float) -> None:
         spent = time.monotonic() - begun

@@ -7,10 +7,10 @@ Each file holds one arm and says in its metadata which table it is (``mlbench.ta
 table          columns
 =============  =======================================================================================================
 samples        one row per call: ``trial``, ``round``, ``position``, ``batch_size``, ``input_length`` and ``threads``
-               (null where not swept), ``counted`` (false in a trial in whose place another one was measured: kept, and
-               in no figure; these rows come last), ``phase`` (``warmup``, ``discarded`` or ``timed``), ``call`` (from 0
-               within its turn and phase), ``group`` (calls per timed value), ``ns``. Warm-up belongs to no turn: its
-               ``round`` and ``position`` are null.
+               (null where not swept), ``counted`` (false in a trial that does not count, see
+               :class:`mlbench.records.Measurement`: kept, and in no figure; these rows come last), ``phase``
+               (``warmup``, ``discarded`` or ``timed``), ``call`` (from 0 within its turn and phase), ``group`` (calls
+               per timed value), ``ns``. Warm-up belongs to no turn: its ``round`` and ``position`` are null.
 hardware       one row per turn: ``trial``, ``round``, ``position``, ``batch_size``, ``input_length``, ``threads``,
                ``counted`` (as above), ``start_ns``, ``end_ns``, ``cpu_ns``, ``wall_ns``, and one column per hardware
                figure, null where it could not be read.
@@ -88,8 +88,9 @@ def read_samples(path: Path) -> Columns:
 
     Returns:
         Arrays of equal length by column name: warm-up calls, then turns, by trial and within one in the order of
-        measurement; at the end the same of what does not count. ``round`` and ``position`` are -1 for warm-up calls,
-        ``input_length`` and ``threads`` where they are not swept; ``phase`` holds text, and ``counted`` truth values.
+        measurement; last come the rows that do not count, whose trials are in no order. ``round`` and ``position`` are
+        -1 for warm-up calls, ``input_length`` and ``threads`` where they are not swept; ``phase`` holds text, and
+        ``counted`` truth values.
 
     Raises:
         RecordError: Damaged, not a samples table, or written by a newer mlbench.

@@ -169,8 +169,8 @@ def test_damaged_trials_are_measured_again_and_it_is_said(root: Path) -> None:
     assert [turn.trial for part in parts for turn in part.turns] == [1]
     assert "trial-0000/a/samples.parquet has changed; that trial is measured again" in said[0]
     assert said[1] == "1 of 2 trials were measured before, and are not measured again"
-    assert [notice.code for notice in notices(parts)] == ["resumed"]
-    assert notices([]) == []
+    assert [notice.code for notice in notices(PLAN, parts)] == ["resumed"]
+    assert notices(PLAN, []) == []
 
 
 @pytest.mark.parametrize(("kept", "counted"), [((0,), 0), ((0, 2), 1), ((0, 2, 1), 2)])
@@ -191,7 +191,7 @@ def test_a_trial_that_does_not_count_is_not_counted_as_measured(
     assert len(parts) == len(kept)
     expected = [f"{counted} of 2 trials were measured before, and are not measured again"] if counted else []
     assert said == expected
-    (notice,) = notices(parts)
+    (notice,) = notices(PLAN, parts)
     trials = f": {counted} of its trials are of an earlier sitting, whose time is not counted" if counted else ""
     assert notice.message == f"the study was resumed{trials}"
     assert [Gathered(parts).is_done(place) for place in range(2)] == [counted > 0, counted > 1]

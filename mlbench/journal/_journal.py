@@ -19,7 +19,7 @@ from mlbench.disk import discard, is_private
 from mlbench.errors import InputError, MlbenchError
 from mlbench.journal import _sealed
 from mlbench.journal._records import Begun, Conclusion, Options, Planned
-from mlbench.records import Measurement, Plan, RecordError, Study, from_json, to_json
+from mlbench.records import Measurement, Plan, RecordError, Study, from_json, to_json, trials_in
 from mlbench.sittings import Epoch, continued
 from mlbench.tracking import files
 
@@ -237,8 +237,8 @@ class Journal:
         return parts, damaged
 
     def counted(self, plan: Plan) -> int:
-        """How many trials of that plan are kept whole, without those in whose place another is measured."""
-        return sum(not part.replaced for part in self.finished(plan)[0])
+        """How many trials of that plan are kept and count: see :func:`mlbench.records.trials_in`."""
+        return trials_in(plan, self.finished(plan)[0])
 
     def measurement(self, plan: Plan) -> Measurement:
         """All that was measured when the study was concluded.

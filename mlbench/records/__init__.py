@@ -42,6 +42,7 @@ from mlbench.records._measured import (
     Refusal,
     Turn,
     WorkerReport,
+    trials_in,
 )
 from mlbench.records._plan import (
     Condition,
@@ -135,4 +136,5 @@ __all__ = [
     "from_json",
     "to_dict",
     "to_json",
+    "trials_in",
 ]

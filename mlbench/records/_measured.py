@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -182,8 +183,9 @@ class Measurement:
     """Everything that was measured, as it came.
 
     Attributes:
-        turns, workers: Of the trials that count, and of none else. A trial in whose place another was measured does not
-            count for any arm.
+        turns, workers: Of the trials that count, and of none else. A trial does not count for any arm where another was
+            measured in its place, where it is beyond the look that ended the study, or where it took the place of
+            one whose own record is damaged or missing; see :meth:`sorted_out`.
         void, void_workers: Of the trials that do not count: kept, and never analysed.
         epoch_ns: Wall-clock time (Unix) at the zero of the monotonic clock of all turns; 0 where it was not kept.
         boot: Which start of the machine that clock counts from (the kernel's boot id); empty where it was not kept.
@@ -238,7 +240,8 @@ class Measurement:
     def sorted_out(self) -> Measurement:
         """The same where only trials that count are in ``turns`` and ``workers``, and only the plan's are lost.
 
-        A study that was resumed may hold more trials than the look that ended it wanted.
+        A study that was resumed may hold more trials than the look that ended it wanted, and what took the place of a
+        trial whose own record is damaged or missing.
         """
         counted, attempts = self.counted, self.attempts
         return replace(
@@ -253,3 +256,15 @@ class Measurement:
     def lost_by(self, arm: str) -> tuple[LostTrial, ...]:
         """Trials that this arm lacks; one in whose place another was measured is none of them."""
         return tuple(loss for loss in self.lost if loss.arm == arm and not loss.repeated)
+
+
+def trials_in(plan: Plan, parts: Sequence[Measurement]) -> int:
+    """How many trials of a plan are over, as far as these parts of its measurement tell: what counts, and nothing else.
+
+    Args:
+        plan: The order of work, which may have ended at a look.
+        parts: Each what was measured in one trial, or in several.
+    """
+    lost = tuple(loss for part in parts for loss in part.lost)
+    over = {number for part in parts for number in part.numbers}
+    return len(over & Measurement(plan, (), (), (), lost).counted.keys())

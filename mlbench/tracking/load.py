@@ -112,7 +112,7 @@ def load_measurement(tracker: Tracker, loaded: LoadedStudy) -> Measurement:
 
 
 def load_samples(tracker: Tracker, loaded: LoadedStudy, arm: str) -> tables.Columns:
-    """Every call of one arm; see :func:`mlbench.tables.read_samples`.
+    """Every call of one arm, also those that do not count (``counted``); see :func:`mlbench.tables.read_samples`.
 
     Raises:
         InputError: The study has no such arm, or nothing was measured of it.

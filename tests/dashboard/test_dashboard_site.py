@@ -12,6 +12,7 @@ import pytest
 from dashboard_store import Store
 from flask import Flask
 from reporting_studies import EVIL
+from voided import with_void
 
 from mlbench.dashboard import studies as pages
 from mlbench.dashboard.app import flask_view
@@ -130,6 +131,16 @@ class TestStudy:
         assert [row[:2] for row in figure["table"]["rows"]] == [["baseline", f"{calls:,}"]]  # arm 7 has failed
         assert "batch size 8" in figure["caption"]
         assert store.asked["samples.parquet"] == 1
+
+    def test_calls_of_a_trial_that_does_not_count_are_not_drawn(
+        self, ask: Ask, store: Store, study: Study, measurement: Measurement
+    ) -> None:
+        as_it_was, with_a_lost_trial = (
+            shown(ask(f"/studies/{store.add(study, measured)}/samples.json?filter=1&arm=0&condition=8"))
+            for measured in (measurement, with_void(measurement, 1, "baseline"))
+        )
+        assert with_a_lost_trial["table"] == as_it_was["table"]
+        assert with_a_lost_trial["data"] == as_it_was["data"]
 
     def test_a_study_without_samples_says_so(self, ask: Ask, store: Store, study: Study) -> None:
         figure = shown(ask(f"/studies/{store.add(study)}/samples.json?filter=1&arm=0"))

@@ -129,10 +129,19 @@ def test_what_took_the_place_of_nobody_knows_which_trial_does_not_count(journal:
     for trial in (0, 1, 2):
         journal.trial(trial, part(measured, trial))
     journal.trial(3, orphan)
+    assert journal.trials() == (0, 1, 2, 3)
+    assert journal.counted(measured.plan) == 3
     journal.conclude(make_conclusion(), measured)
     back = journal.measurement(measured.plan)
     assert {turn.trial for turn in back.turns} == {0, 1, 2}
     assert {turn.trial for turn in back.void} == {3}
+
+
+def test_trials_beyond_the_look_that_ended_a_study_are_not_counted(journal: Journal) -> None:
+    measured = make_measured()
+    for trial in (0, 1, 2):
+        journal.trial(trial, part(measured, trial))
+    assert journal.counted(replace(measured.plan, trials=2)) == 2
 
 
 def test_a_study_that_goes_on_forgets_how_it_ended(journal: Journal) -> None:

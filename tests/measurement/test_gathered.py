@@ -9,7 +9,7 @@ from fakes import make_arm
 from mlbench.config import ProtocolConfig, ScenarioConfig
 from mlbench.measurement.gathered import Gathered
 from mlbench.measurement.plan import make_plan
-from mlbench.records import LostTrial, Measurement, Turn, WorkerReport
+from mlbench.records import LostTrial, Measurement, Turn, WorkerReport, trials_in
 
 ARMS = [make_arm("baseline", "baseline"), make_arm("a")]
 PLAN = make_plan(
@@ -57,6 +57,7 @@ def test_parts_are_put_together_in_any_order(kept: tuple[int, ...]) -> None:
     again = Gathered([parts[trial] for trial in kept])
     assert [again.number(place) for place in range(3)] == [0, 3, 2]
     assert [again.is_done(place) for place in range(3)] == [True, True, False]
+    assert trials_in(PLAN, [parts[trial] for trial in kept]) == 2
     assert again.untold() == []
     give(again, 2, lost="a")  # its second chance is used up
     assert again.is_done(2)
@@ -67,7 +68,9 @@ def test_a_trial_whose_lost_first_is_damaged_does_not_count_beside_the_one_that_
     """The journal gives trial 4 (number 3) back, and nothing that says in whose place it was."""
     first = Gathered()
     give(first, 1, lost="a")
-    again = Gathered([give(first, 3)])
+    kept = [give(first, 3)]
+    assert trials_in(PLAN, kept) == 0
+    again = Gathered(kept)
     assert [again.is_done(place) for place in range(3)] == [False] * 3
     give(again, 0)
     give(again, 1, lost="a")
@@ -78,6 +81,7 @@ def test_a_trial_whose_lost_first_is_damaged_does_not_count_beside_the_one_that_
     assert measured.counted == {0: 0, 4: 1, 2: 2}
     assert {turn.trial for turn in measured.turns} == {0, 2, 4}
     assert {turn.trial for turn in measured.void} == {1, 3}
+    assert trials_in(PLAN, [measured]) == 3
 
 
 def test_what_was_measured_again_under_the_same_number_counts() -> None:

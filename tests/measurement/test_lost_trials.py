@@ -24,6 +24,7 @@ def test_a_trial_in_whose_place_another_was_measured_is_said_and_one_that_was_no
         "slow, trial 4 of 8 lost: the worker was ended by signal SIGSEGV; measured once more as trial 9, with fresh "
         "workers for all arms"
     )
+    assert notice.action == "no time, memory or energy figure is from the lost trial; find out why before you ship it"
 
 
 def test_no_trial_is_the_ninth_of_eight(plan: Plan) -> None:

@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 from test_sync import begun
 from tiny_study import make_measurement
+from voided import with_void
 
 from mlbench import cli
 from mlbench.config import ProtocolConfig
 from mlbench.errors import InputError
 from mlbench.journal import Journal, Planned, journals
+from mlbench.records import Measurement
+from mlbench.sync import sync
+from mlbench.variants.store import Store
 from mlbench.waiting import discard, journals_kept
 
 DAY = 86_400.0
@@ -25,6 +29,18 @@ def unfinished(tracker, root: Path, name: str = "tiny", age_s: float = 0.0) -> s
         for path in (journal.path, *journal.path.iterdir()):
             os.utime(path, (path.stat().st_mtime - age_s,) * 2)
     return runs.run_id
+
+
+def part(measured: Measurement, trial: int) -> Measurement:
+    """What is handed over when a trial is over, without predictions."""
+
+    def of(items):
+        return tuple(item for item in items if item.trial == trial)
+
+    turns, workers, lost, void, others = map(
+        of, (measured.turns, measured.workers, measured.lost, measured.void, measured.void_workers)
+    )
+    return Measurement(measured.plan, turns, workers, (), lost, void=void, void_workers=others)
 
 
 def status(tracker, run_id: str) -> str:
@@ -41,6 +57,20 @@ def test_what_is_kept_is_listed_and_stays(tracker, tmp_path):
     assert status(tracker, run_id) == "RUNNING"
     with Journal.open(tmp_path / "studies" / run_id):
         assert [item.state for item in journals_kept(tmp_path)] == ["under way"]
+
+
+@pytest.mark.parametrize(("kept", "counted"), [((0, 1), 1), ((0, 1, 2), 2)])
+def test_a_trial_that_does_not_count_is_none_of_those_that_are_measured(tracker, tmp_path, kept, counted):
+    """The second of two trials (number 1) was lost, and number 2 took its place, if that was measured already."""
+    measured = with_void(make_measurement(), 1, "script")
+    run_id = unfinished(tracker, tmp_path)
+    with Journal.open(tmp_path / "studies" / run_id) as journal:
+        for trial in kept:
+            journal.trial(trial, part(measured, trial))
+    (entry,) = journals_kept(tmp_path)
+    (same,) = sync(Store(tmp_path))
+    assert entry.detail == f"{counted} of 2 trials measured; mlbench run --resume {run_id} goes on with it"
+    assert same.detail == entry.detail
 
 
 def test_old_ones_are_discarded_and_their_runs_closed(tracker, tmp_path):
