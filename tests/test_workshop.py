@@ -115,16 +115,22 @@ def test_the_step_that_has_ended_the_process_is_named(
     assert str(ended.value).startswith(says)
 
 
-def test_after_an_arm_that_has_ended_the_process_the_next_has_a_new_one_that_is_prepared(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def after_a_crash(cache: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Breaking, Workshop]:
+    """A workshop in which an arm has ended the process."""
     process = Breaking("build")
     monkeypatch.setattr("mlbench.workshop.Apart", process)
-    workshop = Workshop(config(tmp_path), lambda _: None)
+    workshop = Workshop(config(cache), lambda _: None)
     workshop.read()
     workshop.prepare()
     with pytest.raises(WorkerGoneError, match="SIGSEGV"):
         workshop.build(Recipe("broken"), "variant")
+    return process, workshop
+
+
+def test_after_an_arm_that_has_ended_the_process_the_next_has_a_new_one_that_is_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, workshop = after_a_crash(tmp_path, monkeypatch)
     process.asked.clear()
     process.method = ""
     workshop.build(Recipe("next"), "variant")
@@ -136,13 +142,7 @@ def test_after_an_arm_that_has_ended_the_process_the_next_has_a_new_one_that_is_
 def test_a_workload_that_is_not_what_it_was_ends_the_study(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = Breaking("build")
-    monkeypatch.setattr("mlbench.workshop.Apart", process)
-    workshop = Workshop(config(tmp_path), lambda _: None)
-    workshop.read()
-    workshop.prepare()
-    with pytest.raises(WorkerGoneError):
-        workshop.build(Recipe("broken"), "variant")
+    process, workshop = after_a_crash(tmp_path, monkeypatch)
     process.prepared, process.method = prepared("other"), "" if how == "other data" else "prepare"
     with pytest.raises(MlbenchError, match=r"is not what it was|cannot be prepared once more: its process") as ended:
         workshop.build(Recipe("next"), "variant")

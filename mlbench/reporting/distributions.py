@@ -28,8 +28,9 @@ def latency_ecdf(study: Study, samples: draw.Samples) -> go.Figure:
     shares = np.unique(np.concatenate([np.linspace(0, 0.98, ECDF_POINTS - 60), np.linspace(0.98, 1.0, 60)]))
     spread = []
     for number, name in enumerate(present):
-        values = draw.quantiles_ms(samples[name], shares)
-        spread += [float(end) for end in draw.quantiles_ms(samples[name], np.array([0.0, 0.99]))]
+        calls = samples[name]
+        values = draw.quantiles_ms(calls, shares)
+        spread += [float(end) for end in draw.quantiles_ms(calls, np.array([0.0, 0.99]))]
         figure.add_trace(
             go.Scatter(
                 x=draw.rounded(values),
@@ -71,8 +72,9 @@ def latency_violins(study: Study, samples: draw.Samples) -> go.Figure:
     colours = draw.colours(study)
     spread: list[float] = []
     for name in present:
-        shape = draw.quantiles_ms(samples[name], _SHAPE)
-        inner = draw.quantiles_ms(samples[name], np.array([0.05, 0.25, 0.5, 0.75, 0.95]))
+        calls = samples[name]
+        shape = draw.quantiles_ms(calls, _SHAPE)
+        inner = draw.quantiles_ms(calls, np.array([0.05, 0.25, 0.5, 0.75, 0.95]))
         spread += [float(shape[0]), float(inner[-1])]
         for trace in (_shape(name, shape, colours[name]), *_inside(name, inner, colours[name])):
             figure.add_trace(trace)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caches import share_artifacts
+from plugins import install
 
 from mlbench.config import TrackingConfig
 from mlbench.tracking import Tracker, connect
@@ -54,11 +55,7 @@ class Desk:
 
     def bring_misread(self) -> None:
         """Install the step ``misread`` for programs that are started in this directory."""
-        (self.folder / "misread_step.py").write_text(_STEP)
-        info = self.folder / "misread_step-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: misread-step\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text("[mlbench.steps]\nmisread = misread_step:Misread\n")
+        install(self.folder, "misread_step", _STEP, "[mlbench.steps]\nmisread = misread_step:Misread\n")
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "MLFLOW_TRACKING_URI": self.uri, "MLBENCH_CACHE_DIR": str(self.folder / "cache")}

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from plugins import install
 from tiny import TINY
 
 from mlbench.config import TrackingConfig
@@ -42,13 +43,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Path:
-    folder = tmp_path / "plugin"
-    info = folder / "crash_of_tests-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / "crash_of_tests.py").write_text(PLUGIN)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: crash-of-tests\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mlbench.steps]\ncrash = crash_of_tests:Crash\n")
-    return folder
+    return install(tmp_path / "plugin", "crash_of_tests", PLUGIN, "[mlbench.steps]\ncrash = crash_of_tests:Crash\n")
 
 
 def run(folder: Path, plugin: Path, cache: Path, *overrides: str) -> subprocess.CompletedProcess[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from caches import share_artifacts
+from plugins import install
 from processes import gone, guardians
 from tiny import TINY
 
@@ -61,13 +62,7 @@ VARIANTS = {
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Path:
-    folder = tmp_path / "plugin"
-    info = folder / "helpers_of_tests-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / "helpers_of_tests.py").write_text(PLUGIN)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: helpers-of-tests\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    return folder
+    return install(tmp_path / "plugin", "helpers_of_tests", PLUGIN, ENTRY_POINTS)
 
 
 @pytest.mark.parametrize("where", list(VARIANTS))

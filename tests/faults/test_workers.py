@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from caches import share_artifacts
 from memory_group import memory_group
+from plugins import install
 from processes import gone
 from tiny import TINY
 
@@ -90,11 +91,7 @@ def group() -> Iterator[Path | None]:
 
 @pytest.fixture(scope="module")
 def loaded(folder: Path, group: Path | None) -> Iterator[tuple[Study, Measurement]]:
-    (folder / "faulty_runtime.py").write_text(RUNTIME)
-    info = folder / "faulty_runtime-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-runtime\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mlbench.runtimes]\nfaulty = faulty_runtime:FaultyRuntime\n")
+    install(folder, "faulty_runtime", RUNTIME, "[mlbench.runtimes]\nfaulty = faulty_runtime:FaultyRuntime\n")
     uri = f"sqlite:///{folder}/mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))

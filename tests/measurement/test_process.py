@@ -18,6 +18,7 @@ import psutil
 import pytest
 from fakes import make_arm
 from memory_group import memory_group
+from plugins import install
 from processes import gone
 
 from mlbench import registry
@@ -95,11 +96,8 @@ class FakeRuntime:
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A third party's package on the import path, registered by an entry point."""
-    (tmp_path / "fake_runtime.py").write_text(textwrap.dedent(RUNTIME))
-    info = tmp_path / "fake_runtime-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-runtime\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mlbench.runtimes]\nfake = fake_runtime:FakeRuntime\n")
+    points = "[mlbench.runtimes]\nfake = fake_runtime:FakeRuntime\n"
+    install(tmp_path, "fake_runtime", textwrap.dedent(RUNTIME), points)
     monkeypatch.syspath_prepend(str(tmp_path))
     registry.entries.cache_clear()
     yield
